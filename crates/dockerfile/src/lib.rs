@@ -1,1 +1,27 @@
-//! stub
+//! Dockerfile text to an AST in which every node knows its span.
+//!
+//! Pure: no I/O, no environment. [`parse`] goes on after a mistake and reports all it finds.
+
+pub mod ast;
+pub mod diagnostic;
+pub mod ignore;
+pub mod source;
+pub mod word;
+
+pub use ast::Dockerfile;
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use source::{Source, SourceId, Sources, Span, Spanned};
+pub use word::Word;
+
+/// Reads a whole Dockerfile. Mistakes go to `diagnostics`; what could be understood is returned all the same, so that
+/// later mistakes are found too. Callers stop when `diagnostics` holds an error.
+pub fn parse(source: &Source, diagnostics: &mut Diagnostics) -> Dockerfile {
+    let _ = (source, diagnostics);
+    todo!()
+}
+
+/// Reads one `ONBUILD` trigger: a single instruction without `FROM`, in a source of its own.
+pub fn parse_trigger(source: &Source, diagnostics: &mut Diagnostics) -> Option<ast::Instruction> {
+    let _ = (source, diagnostics);
+    todo!()
+}
