@@ -1,1 +1,103 @@
-//! stub
+//! Dockerfile to a DAG of layer-producing ops. Pure: no I/O, no environment.
+
+mod base;
+mod digest;
+mod op;
+mod options;
+
+pub use base::{BaseKey, BaseRequest, Bases, ResolvedBase};
+pub use digest::OpDigest;
+pub use op::{Chmod, Copy, CopySource, Limits, Mount, MountKind, Op, Run, RunNetwork, RunSecurity, Script, Workdir};
+pub use options::{NamedContext, Options};
+
+use dockerfile::{Diagnostics, Dockerfile, Sources, Span};
+use image::{ImageConfig, Platform};
+
+/// Names a vertex of one [`Plan`]: an index, and every input of a vertex has a smaller one.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct VertexId(pub u32);
+
+/// What has to be done, in topological order. Only what the targets need is in it.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub vertices: Vec<Vertex>,
+    /// One for each platform asked for.
+    pub targets: Vec<Target>,
+}
+
+/// One op with what it needs and where it comes from.
+#[derive(Clone, Debug)]
+pub struct Vertex {
+    pub op: Op,
+    /// The file system the op starts from; `None` for an empty one (`scratch`).
+    pub parent: Option<VertexId>,
+    /// What else the op reads; ops refer to these by position.
+    pub inputs: Vec<Input>,
+    /// Covers the op alone (see ARCHITECTURE.md, Identity).
+    pub digest: OpDigest,
+    pub span: Span,
+    /// Name of the stage, or its number.
+    pub stage: String,
+    /// `[build 3/7] RUN make`.
+    pub name: String,
+    /// Run even if a result is known (`--no-cache`, `--no-cache-filter`); the result is recorded all the same.
+    pub ignore_cache: bool,
+}
+
+/// A source of files.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum Input {
+    /// The file system after a vertex.
+    Vertex(VertexId),
+    /// Nothing (`COPY --from=scratch`-like: a stage without layers).
+    Empty,
+    /// A directory of the caller.
+    Context(ContextName),
+}
+
+/// Which build context.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum ContextName {
+    Main,
+    Named(String),
+}
+
+/// What the caller gets: an image's root and everything of its configuration but the diff IDs and new times.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub platform: Platform,
+    /// The vertex whose file system is the image's; `None` for an image without layers.
+    pub root: Option<VertexId>,
+    /// Configuration with `rootfs` and `history` of the base; `created` unset.
+    pub config: ImageConfig,
+    /// Lines after the base's history, in order.
+    pub history: Vec<HistoryLine>,
+}
+
+/// A new line of history.
+#[derive(Clone, Debug)]
+pub struct HistoryLine {
+    pub created_by: String,
+    /// The vertex whose layer the line describes; `None` for an empty layer.
+    pub layer: Option<VertexId>,
+}
+
+/// Returns the base images that the target needs, each once: known from global `ARG`s and platforms alone, plus those
+/// that `COPY --from` and mounts name.
+pub fn bases(dockerfile: &Dockerfile, options: &Options, diagnostics: &mut Diagnostics) -> Vec<BaseRequest> {
+    let _ = (dockerfile, options, diagnostics);
+    todo!()
+}
+
+/// Lowers a Dockerfile. `sources` takes the triggers (`ONBUILD`) of base images as texts of their own. `None` if
+/// `diagnostics` received an error.
+pub fn lower(
+    dockerfile: &Dockerfile,
+    bases: &Bases,
+    options: &Options,
+    sources: &mut Sources,
+    diagnostics: &mut Diagnostics,
+) -> Option<Plan> {
+    let _ = (dockerfile, bases, options, sources, diagnostics);
+    todo!()
+}

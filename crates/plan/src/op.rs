@@ -1,0 +1,125 @@
+//! Ops: what a vertex does. A leaf op ([`Op::Base`]) has no parent; the others put one layer on their parent.
+
+use crate::base::ResolvedBase;
+
+/// What a vertex does.
+#[derive(Clone, Debug)]
+pub enum Op {
+    /// The layers of an image.
+    Base(ResolvedBase),
+    Run(Run),
+    Copy(Copy),
+    Workdir(Workdir),
+}
+
+/// A command in a box.
+#[derive(Clone, Debug)]
+pub struct Run {
+    pub argv: Vec<String>,
+    /// In the order they were defined, `PATH` included.
+    pub env: Vec<(String, String)>,
+    /// Proxy settings: given to the command, in no key and no history.
+    pub proxy: Vec<(String, String)>,
+    pub cwd: String,
+    /// As in `USER`.
+    pub user: String,
+    pub hostname: String,
+    pub network: RunNetwork,
+    pub security: RunSecurity,
+    pub mounts: Vec<Mount>,
+    /// A heredoc script that starts with `#!`: bytes of a file that argv names, bound read-only (mode 0755).
+    pub script: Option<Script>,
+    /// `--add-host`, resource limits and `/dev/shm`: not in the op digest.
+    pub limits: Limits,
+}
+
+/// A script file given to a [`Run`].
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// Absolute path in the box.
+    pub path: String,
+    pub bytes: Vec<u8>,
+}
+
+/// What does not decide the result.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    /// Lines for `/etc/hosts`: name, address.
+    pub add_hosts: Vec<(String, String)>,
+    /// Name (`nofile`), soft, hard.
+    pub ulimits: Vec<(String, u64, u64)>,
+    /// Bytes; 64 MiB if unset.
+    pub shm_size: Option<u64>,
+}
+
+/// `--network` of a `RUN`.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum RunNetwork {
+    #[default]
+    Default,
+    None,
+    Host,
+}
+
+/// `--security` of a `RUN`.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum RunSecurity {
+    #[default]
+    Sandbox,
+    Insecure,
+}
+
+/// `RUN --mount`.
+#[derive(Clone, Debug)]
+pub struct Mount {
+    /// Absolute.
+    pub target: String,
+    pub read_only: bool,
+    pub kind: MountKind,
+}
+
+#[derive(Clone, Debug)]
+pub enum MountKind {
+    /// `path` of the input at that position of [`Vertex::inputs`](crate::Vertex).
+    Bind { input: usize, path: String },
+    Tmpfs { size: Option<u64> },
+}
+
+/// `COPY` and `ADD`.
+#[derive(Clone, Debug)]
+pub struct Copy {
+    pub sources: Vec<CopySource>,
+    /// Absolute; a trailing slash means a directory.
+    pub destination: String,
+    /// `user[:group]` as written after expansion.
+    pub chown: Option<String>,
+    pub chmod: Option<Chmod>,
+    /// `ADD`: archives are extracted.
+    pub unpack: bool,
+}
+
+/// One source of a copy.
+#[derive(Clone, Debug)]
+pub enum CopySource {
+    /// A path or wildcard of the input at that position of [`Vertex::inputs`](crate::Vertex).
+    Path { input: usize, pattern: String, span: dockerfile::Span },
+    /// A file written in the Dockerfile.
+    Inline { name: String, bytes: Vec<u8> },
+}
+
+/// A mode to set.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Chmod {
+    Octal(u32),
+    /// Checked; applied per entry.
+    Symbolic(String),
+}
+
+/// `WORKDIR`: makes the directory if it is missing.
+#[derive(Clone, Debug)]
+pub struct Workdir {
+    /// Absolute and clean.
+    pub path: String,
+    /// The current `USER`: who owns what is made (an unknown name is root).
+    pub user: String,
+}
