@@ -1,66 +1,94 @@
 //! The image configuration: OCI's fields (image-spec config.md) and those Docker adds.
 //!
 //! A configuration that was pulled or loaded is kept as its raw bytes in the store; this is the working form.
+//!
+//! Reading is lenient: Go writes empty lists and maps as `null`, and what other builders add is kept. Writing is not:
+//! the same value gives the same bytes, top-level keys sorted as BuildKit writes them.
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
-use crate::{Digest, Platform};
+use crate::{Digest, Error, Platform};
+
+/// The largest configuration that is read. Real ones have a few kilobytes.
+pub const MAX_CONFIG: usize = 4 << 20;
+
+/// What builders leave at the top level about how they made an image. It would be wrong for any image built on it:
+/// the classic builder's container and parent, and BuildKit's records of its own layers.
+const LEFTOVERS: [&str; 9] = [
+    "Size",
+    "container",
+    "container_config",
+    "docker_version",
+    "id",
+    "moby.buildkit.buildinfo.v1",
+    "moby.buildkit.cache.v0",
+    "parent",
+    "throwaway",
+];
 
 /// The whole document. Unknown fields of a base image are kept in `other`.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct ImageConfig {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub created: Option<String>,
+    #[serde(default, deserialize_with = "null_default")]
+    pub architecture: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
-    #[serde(default)]
-    pub architecture: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_default")]
+    pub config: ContainerConfig,
+    /// RFC 3339, as it was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
+    pub history: Vec<History>,
+    #[serde(default, deserialize_with = "null_default")]
     pub os: String,
     #[serde(rename = "os.version", default, skip_serializing_if = "Option::is_none")]
     pub os_version: Option<String>,
+    #[serde(default, deserialize_with = "null_default")]
+    pub rootfs: RootFs,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
-    #[serde(default)]
-    pub config: ContainerConfig,
-    #[serde(default)]
-    pub rootfs: RootFs,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub history: Vec<History>,
+    /// Fields that Kiln does not know, but for those that tell how another builder made the image.
+    #[serde(flatten, deserialize_with = "without_leftovers")]
+    pub other: BTreeMap<String, Value>,
 }
 
 /// What a container of the image starts with.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ContainerConfig {
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "null_default")]
     pub user: String,
     #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_default")]
     pub exposed_ports: BTreeMap<String, Empty>,
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
     pub env: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "word_or_list")]
     pub entrypoint: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "word_or_list")]
     pub cmd: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healthcheck: Option<Healthcheck>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not", deserialize_with = "null_default")]
     pub args_escaped: bool,
     #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_default")]
     pub volumes: BTreeMap<String, Empty>,
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "null_default")]
     pub working_dir: String,
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
     pub on_build: Vec<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_default")]
     pub labels: BTreeMap<String, String>,
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "null_default")]
     pub stop_signal: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "word_or_list")]
     pub shell: Option<Vec<String>>,
+    /// Fields that Kiln does not know (`Hostname`, `Image`, …), as they were.
+    #[serde(flatten)]
+    pub other: BTreeMap<String, Value>,
 }
 
 /// The empty object that OCI uses as a set's value.
@@ -71,26 +99,27 @@ pub struct Empty {}
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Healthcheck {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
     pub test: Vec<String>,
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_zero", deserialize_with = "null_default")]
     pub interval: i64,
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_zero", deserialize_with = "null_default")]
     pub timeout: i64,
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_zero", deserialize_with = "null_default")]
     pub start_period: i64,
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_zero", deserialize_with = "null_default")]
     pub start_interval: i64,
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_zero", deserialize_with = "null_default")]
     pub retries: i64,
 }
 
 /// The stack of layers by diff ID.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
 pub struct RootFs {
     #[serde(rename = "type")]
     pub kind: String,
-    #[serde(default, deserialize_with = "null_default")]
+    #[serde(deserialize_with = "null_default")]
     pub diff_ids: Vec<Digest>,
 }
 
@@ -102,23 +131,43 @@ impl Default for RootFs {
 
 /// One line of `docker history`.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
 pub struct History {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub created_by: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not", deserialize_with = "null_default")]
     pub empty_layer: bool,
 }
 
 impl ImageConfig {
+    /// Reads a configuration as any builder writes it.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        if bytes.len() > MAX_CONFIG {
+            let (size, limit) = (bytes.len() as u64, MAX_CONFIG as u64);
+            return Err(Error::TooLarge { what: "image configuration".to_owned(), size, limit });
+        }
+        serde_json::from_slice(bytes).map_err(|source| Error::Json { what: "image configuration".to_owned(), source })
+    }
+
+    /// Writes the configuration. The same value gives the same bytes.
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("every map has strings for keys, and writing to memory does not fail")
+    }
+
     /// Returns the platform the image is for.
     pub fn platform(&self) -> Platform {
         Platform::normalized(&self.os, &self.architecture, self.variant.as_deref())
+    }
+
+    /// Returns the layers by diff ID, lowest first.
+    pub fn diff_ids(&self) -> &[Digest] {
+        &self.rootfs.diff_ids
     }
 }
 
@@ -128,6 +177,30 @@ fn is_zero(value: &i64) -> bool {
 }
 
 /// Go writes empty lists and maps as `null`.
-fn null_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+fn null_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
+
+/// Docker takes a single string where it writes a list of arguments (its `strslice` type).
+fn word_or_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum WordOrList {
+        Word(String),
+        List(Vec<String>),
+    }
+    let value = Option::deserialize(deserializer)?;
+    Ok(value.map(|value| match value {
+        WordOrList::Word(word) => vec![word],
+        WordOrList::List(list) => list,
+    }))
+}
+
+fn without_leftovers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Value>, D::Error> {
+    let mut other = BTreeMap::<String, Value>::deserialize(deserializer)?;
+    other.retain(|name, _| !LEFTOVERS.contains(&name.as_str()));
+    Ok(other)
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,15 +3,19 @@
 //! Names (digests, references, platforms), the image configuration, layers (their index, applying a tar, reading an
 //! overlay's upper directory, packing), and the archives an image travels in. Nothing here knows where bytes are kept.
 
+pub mod blobs;
 pub mod config;
 pub mod digest;
+pub mod error;
 pub mod layer;
 pub mod media_type;
 pub mod platform;
 pub mod reference;
 
+pub use blobs::{BlobSink, Blobs, MemoryBlobs};
 pub use config::ImageConfig;
 pub use digest::{ContentHash, ContentId, Digest};
+pub use error::Error;
 pub use layer::{Entry, Index, Kind, LayerPath, Metadata, Timestamp};
 pub use oci_spec::image::{Descriptor, ImageIndex, ImageManifest};
 pub use platform::Platform;
