@@ -1,1 +1,18 @@
-fn main() {}
+//! The binary `kiln`.
+
+mod assemble;
+mod command;
+mod error;
+mod output;
+mod progress;
+mod resolve;
+mod settings;
+mod terminal;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // A box or a user namespace starts by executing this program again; nothing may happen before that is sorted out.
+    sandbox::init();
+    command::main()
+}
