@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dockerfile::Span;
 use image::{Descriptor, ImageConfig, ImageManifest, Platform, Reference};
 
-/// Which image, for which platform (`None`: the target's, or the image's own when it has only one).
+/// Which image, for which platform.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct BaseKey {
     /// Full name with tag or digest; for a named context its reference or `oci-layout` name.
@@ -17,10 +17,12 @@ pub struct BaseKey {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct BaseRequest {
     pub key: BaseKey,
-    /// `--platform` was given: another platform is then not accepted silently.
+    /// `--platform` was given, on the command line or in `FROM`: another platform is then not accepted silently.
     pub explicit_platform: bool,
     /// Where the name stands.
     pub span: Span,
+    /// A stage with almost that name: to be offered if there is no such image.
+    pub similar_stage: Option<String>,
 }
 
 /// The answer: everything known without any layer.

@@ -1,4 +1,7 @@
 //! Dockerfile to a DAG of layer-producing ops. Pure: no I/O, no environment.
+//!
+//! [`bases`] is asked until it returns nothing: `bases(dockerfile, &known, options, sources, diagnostics)` names the
+//! images that are missing from `known`. Then [`lower`] makes the [`Plan`].
 
 mod base;
 mod digest;
@@ -82,10 +85,17 @@ pub struct HistoryLine {
     pub layer: Option<VertexId>,
 }
 
-/// Returns the base images that the target needs, each once: known from global `ARG`s and platforms alone, plus those
-/// that `COPY --from` and mounts name.
-pub fn bases(dockerfile: &Dockerfile, options: &Options, diagnostics: &mut Diagnostics) -> Vec<BaseRequest> {
-    let _ = (dockerfile, options, diagnostics);
+/// Returns the base images that the targets need and `known` lacks, each once: those of `FROM`, and those that
+/// `COPY --from` and mounts name. An image's triggers (`ONBUILD`) may name more, so the caller resolves what is
+/// returned, adds it to `known` and asks again until nothing is missing. `diagnostics` receives errors alone.
+pub fn bases(
+    dockerfile: &Dockerfile,
+    known: &Bases,
+    options: &Options,
+    sources: &mut Sources,
+    diagnostics: &mut Diagnostics,
+) -> Vec<BaseRequest> {
+    let _ = (dockerfile, known, options, sources, diagnostics);
     todo!()
 }
 

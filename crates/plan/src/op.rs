@@ -1,5 +1,7 @@
 //! Ops: what a vertex does. A leaf op ([`Op::Base`]) has no parent; the others put one layer on their parent.
 
+use image::Platform;
+
 use crate::base::ResolvedBase;
 
 /// What a vertex does.
@@ -24,6 +26,8 @@ pub struct Run {
     /// As in `USER`.
     pub user: String,
     pub hostname: String,
+    /// What the command is made for.
+    pub platform: Platform,
     pub network: RunNetwork,
     pub security: RunSecurity,
     pub mounts: Vec<Mount>,
@@ -101,7 +105,8 @@ pub struct Copy {
 /// One source of a copy.
 #[derive(Clone, Debug)]
 pub enum CopySource {
-    /// A path or wildcard of the input at that position of [`Vertex::inputs`](crate::Vertex).
+    /// A path or wildcard of the input at that position of [`Vertex::inputs`](crate::Vertex): absolute and clean, so
+    /// that nothing above the root can be named.
     Path { input: usize, pattern: String, span: dockerfile::Span },
     /// A file written in the Dockerfile.
     Inline { name: String, bytes: Vec<u8> },
