@@ -36,7 +36,9 @@ pub fn read_small(blobs: &(impl Blobs + ?Sized), digest: &Digest, limit: usize) 
 
 /// Copies `data` to `out` and checks it against `expected`: what every [`BlobSink`] does.
 pub fn copy_verified(
-    expected: Option<(Digest, u64)>, data: &mut dyn Read, out: &mut dyn Write,
+    expected: Option<(Digest, u64)>,
+    data: &mut dyn Read,
+    out: &mut dyn Write,
 ) -> io::Result<(Digest, u64)> {
     let mut hash = sha2::Sha256::new();
     let mut size = 0;

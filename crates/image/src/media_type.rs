@@ -9,4 +9,103 @@ pub const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+pub const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
 pub const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+pub const DOCKER_LAYER_ZSTD: &str = "application/vnd.docker.image.rootfs.diff.tar.zstd";
+
+/// All that a registry may be asked for, in the order they are preferred: the value of an `Accept` header, joined.
+pub const MANIFESTS: [&str; 4] = [OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST];
+
+/// The manifests before 2016, which name no configuration.
+pub(crate) const DOCKER_SCHEMA_1: [&str; 2] = [
+    "application/vnd.docker.distribution.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v1+prettyjws",
+];
+
+/// Whose media types a manifest uses.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Style {
+    #[default]
+    Oci,
+    Docker,
+}
+
+/// How the tar of a layer is compressed.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum LayerEncoding {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+impl LayerEncoding {
+    /// Reads the media type of a layer; `None` if it is not one. Layers that may not be distributed (Docker's *foreign*
+    /// layers) are layers like any other.
+    pub fn of_media_type(media_type: &str) -> Option<Self> {
+        match media_type {
+            OCI_LAYER
+            | DOCKER_LAYER
+            | "application/vnd.oci.image.layer.nondistributable.v1.tar"
+            | "application/vnd.docker.image.rootfs.foreign.diff.tar" => Some(Self::Plain),
+            OCI_LAYER_GZIP
+            | DOCKER_LAYER_GZIP
+            | "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+            | "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" => Some(Self::Gzip),
+            OCI_LAYER_ZSTD
+            | DOCKER_LAYER_ZSTD
+            | "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd"
+            | "application/vnd.docker.image.rootfs.foreign.diff.tar.zstd" => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+
+    /// Tells from the first bytes of a layer; [`Plain`](Self::Plain) when nothing else is recognized.
+    pub fn sniff(start: &[u8]) -> Self {
+        match start {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
+            _ => Self::Plain,
+        }
+    }
+
+    /// Returns the media type of a layer.
+    pub fn media_type(self, style: Style) -> &'static str {
+        match (style, self) {
+            (Style::Oci, Self::Plain) => OCI_LAYER,
+            (Style::Oci, Self::Gzip) => OCI_LAYER_GZIP,
+            (Style::Oci, Self::Zstd) => OCI_LAYER_ZSTD,
+            (Style::Docker, Self::Plain) => DOCKER_LAYER,
+            (Style::Docker, Self::Gzip) => DOCKER_LAYER_GZIP,
+            (Style::Docker, Self::Zstd) => DOCKER_LAYER_ZSTD,
+        }
+    }
+}
+
+impl Style {
+    /// Returns the media type of a manifest.
+    pub fn manifest(self) -> &'static str {
+        if self == Self::Oci { OCI_MANIFEST } else { DOCKER_MANIFEST }
+    }
+
+    /// Returns the media type of an index.
+    pub fn index(self) -> &'static str {
+        if self == Self::Oci { OCI_INDEX } else { DOCKER_LIST }
+    }
+
+    /// Returns the media type of a configuration.
+    pub fn config(self) -> &'static str {
+        if self == Self::Oci { OCI_CONFIG } else { DOCKER_CONFIG }
+    }
+
+    /// Returns what `media_type` is called in this style; itself if it belongs to neither.
+    pub(crate) fn translate(self, media_type: &str) -> &str {
+        match media_type {
+            OCI_CONFIG | DOCKER_CONFIG => self.config(),
+            OCI_MANIFEST | DOCKER_MANIFEST => self.manifest(),
+            OCI_LAYER | OCI_LAYER_GZIP | OCI_LAYER_ZSTD | DOCKER_LAYER | DOCKER_LAYER_GZIP | DOCKER_LAYER_ZSTD => {
+                LayerEncoding::of_media_type(media_type).map_or(media_type, |encoding| encoding.media_type(self))
+            }
+            _ => media_type,
+        }
+    }
+}

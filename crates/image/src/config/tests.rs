@@ -11,7 +11,7 @@ fn check(input: &str, expected: &str) {
 
 #[test]
 fn a_configuration_of_buildkit_keeps_its_bytes() {
-    let text = r#"{"architecture":"arm64","config":{"User":"1000:1000","ExposedPorts":{"53/udp":{},"80/tcp":{}},"Env":["PATH=/bin","B=1","A=2"],"Entrypoint":["/init"],"Cmd":["a","b"],"Volumes":{"/data":{}},"WorkingDir":"/srv","Labels":{"a":"1","b":"2"}},"created":"2024-05-06T07:08:09.123456789Z","history":[{"created":"2024-01-01T00:00:00Z","created_by":"/bin/sh -c #(nop) ADD file:1 in / "},{"created":"2024-05-06T07:08:09.123456789Z","created_by":"RUN /bin/sh -c a \u0026\u0026 b # buildkit","comment":"buildkit.dockerfile.v0"},{"created":"2024-05-06T07:08:09.123456789Z","created_by":"CMD [\"a\" \"b\"]","comment":"buildkit.dockerfile.v0","empty_layer":true}],"os":"linux","rootfs":{"type":"layers","diff_ids":["sha256:0000000000000000000000000000000000000000000000000000000000000001","sha256:0000000000000000000000000000000000000000000000000000000000000002"]},"variant":"v8"}"#;
+    let text = r##"{"architecture":"arm64","config":{"User":"1000:1000","ExposedPorts":{"53/udp":{},"80/tcp":{}},"Env":["PATH=/bin","B=1","A=2"],"Entrypoint":["/init"],"Cmd":["a","b"],"Volumes":{"/data":{}},"WorkingDir":"/srv","Labels":{"a":"1","b":"2"}},"created":"2024-05-06T07:08:09.123456789Z","history":[{"created":"2024-01-01T00:00:00Z","created_by":"/bin/sh -c #(nop) ADD file:1 in / "},{"created":"2024-05-06T07:08:09.123456789Z","created_by":"RUN /bin/sh -c a \u0026\u0026 b # buildkit","comment":"buildkit.dockerfile.v0"},{"created":"2024-05-06T07:08:09.123456789Z","created_by":"CMD [\"a\" \"b\"]","comment":"buildkit.dockerfile.v0","empty_layer":true}],"os":"linux","rootfs":{"type":"layers","diff_ids":["sha256:0000000000000000000000000000000000000000000000000000000000000001","sha256:0000000000000000000000000000000000000000000000000000000000000002"]},"variant":"v8"}"##;
     check(text, &text.replace(r"\u0026", "&"));
     let config = ImageConfig::parse(text.as_bytes()).unwrap();
     assert_eq!(config.platform().to_string(), "linux/arm64");
@@ -23,43 +23,45 @@ fn a_configuration_of_buildkit_keeps_its_bytes() {
 #[test]
 fn what_the_classic_builder_leaves_behind_is_dropped() {
     check(
-        r#"{"id":"5c","parent":"5b","created":"2020-01-01T00:00:00Z","container":"ab12","container_config":{"Hostname":"ab12","Cmd":["/bin/sh","-c","#(nop) "]},"docker_version":"20.10.24","architecture":"amd64","os":"linux","config":{"Hostname":"","AttachStdin":false,"Tty":false,"Env":["PATH=/bin"],"Cmd":["sh"],"Image":"sha256:5b","Volumes":null,"OnBuild":null,"Labels":null},"rootfs":{"type":"layers","diff_ids":null},"history":null}"#,
-        r#"{"architecture":"amd64","config":{"Env":["PATH=/bin"],"Cmd":["sh"],"AttachStdin":false,"Hostname":"","Image":"sha256:5b","Tty":false},"created":"2020-01-01T00:00:00Z","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#,
+        r##"{"id":"5c","parent":"5b","created":"2020-01-01T00:00:00Z","container":"ab12","container_config":{"Hostname":"ab12","Cmd":["/bin/sh","-c","#(nop) "]},"docker_version":"20.10.24","architecture":"amd64","os":"linux","config":{"Hostname":"","AttachStdin":false,"Tty":false,"Env":["PATH=/bin"],"Cmd":["sh"],"Image":"sha256:5b","Volumes":null,"OnBuild":null,"Labels":null},"rootfs":{"type":"layers","diff_ids":null},"history":null}"##,
+        r##"{"architecture":"amd64","config":{"Env":["PATH=/bin"],"Cmd":["sh"],"AttachStdin":false,"Hostname":"","Image":"sha256:5b","Tty":false},"created":"2020-01-01T00:00:00Z","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"##,
     );
 }
 
 #[test]
 fn unknown_fields_of_other_builders_are_kept() {
     check(
-        r#"{"os.features":["win32k"],"os.version":"10.0.1","os":"windows","architecture":"amd64","moby.buildkit.cache.v0":"x","moby.buildkit.buildinfo.v1":"y","x.vendor":{"deep":[1,2.5,null]},"config":{"StopTimeout":7,"Healthcheck":{"Test":null,"Interval":1000000000},"ArgsEscaped":true},"rootfs":{"type":"layers","diff_ids":[]}}"#,
-        r#"{"architecture":"amd64","config":{"Healthcheck":{"Interval":1000000000},"ArgsEscaped":true,"StopTimeout":7},"os":"windows","os.version":"10.0.1","rootfs":{"type":"layers","diff_ids":[]},"os.features":["win32k"],"x.vendor":{"deep":[1,2.5,null]}}"#,
+        r##"{"os.features":["win32k"],"os.version":"10.0.1","os":"windows","architecture":"amd64","moby.buildkit.cache.v0":"x","moby.buildkit.buildinfo.v1":"y","x.vendor":{"deep":[1,2.5,null]},"config":{"StopTimeout":7,"Healthcheck":{"Test":null,"Interval":1000000000},"ArgsEscaped":true},"rootfs":{"type":"layers","diff_ids":[]}}"##,
+        r##"{"architecture":"amd64","config":{"Healthcheck":{"Interval":1000000000},"ArgsEscaped":true,"StopTimeout":7},"os":"windows","os.version":"10.0.1","rootfs":{"type":"layers","diff_ids":[]},"os.features":["win32k"],"x.vendor":{"deep":[1,2.5,null]}}"##,
     );
 }
 
 #[test]
 fn nulls_and_absent_fields_are_defaults() {
-    let empty = r#"{"architecture":"","config":{},"os":"","rootfs":{"type":"layers","diff_ids":[]}}"#;
+    let empty = r##"{"architecture":"","config":{},"os":"","rootfs":{"type":"layers","diff_ids":[]}}"##;
     check("{}", empty);
-    check(r#"{"architecture":null,"os":null,"config":null,"rootfs":null,"history":null,"created":null}"#, empty);
+    check(r##"{"architecture":null,"os":null,"config":null,"rootfs":null,"history":null,"created":null}"##, empty);
     check(
-        r#"{"config":{"User":null,"ExposedPorts":null,"Env":null,"Entrypoint":null,"Cmd":null,"Healthcheck":null,"ArgsEscaped":null,"WorkingDir":null,"StopSignal":null,"Shell":null},"rootfs":{}}"#,
+        r##"{"config":{"User":null,"ExposedPorts":null,"Env":null,"Entrypoint":null,"Cmd":null,"Healthcheck":null,"ArgsEscaped":null,"WorkingDir":null,"StopSignal":null,"Shell":null},"rootfs":{}}"##,
         empty,
     );
     check(
-        r#"{"history":[{"created":null,"empty_layer":null}]}"#,
-        r#"{"architecture":"","config":{},"history":[{}],"os":"","rootfs":{"type":"layers","diff_ids":[]}}"#,
+        r##"{"history":[{"created":null,"empty_layer":null}]}"##,
+        r##"{"architecture":"","config":{},"history":[{}],"os":"","rootfs":{"type":"layers","diff_ids":[]}}"##,
     );
 }
 
 #[test]
 fn empty_commands_differ_from_absent_ones() {
-    let text = r#"{"architecture":"","config":{"Entrypoint":[],"Cmd":[]},"os":"","rootfs":{"type":"layers","diff_ids":[]}}"#;
+    let text =
+        r##"{"architecture":"","config":{"Entrypoint":[],"Cmd":[]},"os":"","rootfs":{"type":"layers","diff_ids":[]}}"##;
     check(text, text);
 }
 
 #[test]
 fn one_string_is_a_list_of_one() {
-    let config = ImageConfig::parse(br#"{"config":{"Cmd":"sh","Entrypoint":["a"],"Shell":"/bin/ash"}}"#).unwrap().config;
+    let config =
+        ImageConfig::parse(br##"{"config":{"Cmd":"sh","Entrypoint":["a"],"Shell":"/bin/ash"}}"##).unwrap().config;
     assert_eq!(config.cmd, Some(vec!["sh".to_owned()]));
     assert_eq!(config.entrypoint, Some(vec!["a".to_owned()]));
     assert_eq!(config.shell, Some(vec!["/bin/ash".to_owned()]));
@@ -77,9 +79,9 @@ fn check_invalid(bytes: &[u8], expected: &str) {
 fn mistakes_are_named() {
     check_invalid(b"", "invalid image configuration: EOF");
     check_invalid(b"[]", "invalid image configuration: invalid type: sequence");
-    check_invalid(br#"{"config":{"Env":"A=b"}}"#, "expected a sequence");
-    check_invalid(br#"{"rootfs":{"diff_ids":["sha256:1"]}}"#, "invalid digest `sha256:1`");
+    check_invalid(br##"{"config":{"Env":"A=b"}}"##, "expected a sequence");
+    check_invalid(br##"{"rootfs":{"diff_ids":["sha256:1"]}}"##, "invalid digest `sha256:1`");
     check_invalid(&vec![b' '; MAX_CONFIG + 1], "has 4194305 bytes, more than the 4194304 allowed");
     check_invalid("[".repeat(100_000).as_bytes(), "invalid image configuration");
-    check_invalid(format!(r#"{{"x":{}"#, "[".repeat(100_000)).as_bytes(), "recursion limit");
+    check_invalid(format!(r##"{{"x":{}"##, "[".repeat(100_000)).as_bytes(), "recursion limit");
 }

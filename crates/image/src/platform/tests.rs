@@ -63,9 +63,8 @@ fn mistakes_are_named() {
 
 #[test]
 fn lower_variants_run_on_higher_machines() {
-    let rank = |image: &str, machine: &str| {
-        image.parse::<Platform>().unwrap().rank_for(&machine.parse::<Platform>().unwrap())
-    };
+    let rank =
+        |image: &str, machine: &str| image.parse::<Platform>().unwrap().rank_for(&machine.parse::<Platform>().unwrap());
     assert_eq!(rank("linux/amd64", "linux/amd64"), Some(0));
     assert_eq!(rank("linux/amd64", "linux/amd64/v3"), Some(2));
     assert_eq!(rank("linux/amd64/v2", "linux/amd64/v3"), Some(1));
@@ -92,7 +91,8 @@ fn index(platforms: &[&str]) -> Vec<Descriptor> {
             "mediaType": crate::media_type::OCI_MANIFEST, "digest": digest, "size": size,
         });
         if let [os, architecture, variant @ ..] = &text.split('/').collect::<Vec<_>>()[..] {
-            value["platform"] = serde_json::json!({ "os": os, "architecture": architecture, "variant": variant.first() });
+            value["platform"] =
+                serde_json::json!({ "os": os, "architecture": architecture, "variant": variant.first() });
         }
         serde_json::from_value(value).unwrap()
     };

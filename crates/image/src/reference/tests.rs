@@ -55,7 +55,7 @@ fn digests_stand_last() {
 
 #[test]
 fn separators_are_single() {
-    for text in ["a.b", "a_b", "a__b", "a-b", "a---b", "a--b_c.d/e"] {
+    for text in ["a.b", "a_b", "a__b", "a-b", "a---b", "a/b--b_c.d"] {
         check(text, &format!("docker.io/{}{text}", if text.contains('/') { "" } else { OFFICIAL }), text);
     }
     for text in ["a..b", "a___b", "a._b", "-a", "a-", "a.", "_a", "a/-b", "a/b_", "é", "a b", "a\n", "a\0", "a+b"] {
@@ -126,8 +126,8 @@ proptest! {
     #[test]
     fn any_text_is_read_or_refused(text in "[a-zA-Z0-9./:@_\\[\\]-]{0,40}") {
         if let Ok(reference) = text.parse::<Reference>() {
-            prop_assert_eq!(reference.to_string().parse().as_ref(), Ok(&reference));
-            prop_assert_eq!(reference.familiar().parse().as_ref(), Ok(&reference));
+            prop_assert_eq!(reference.to_string().parse(), Ok(reference.clone()));
+            prop_assert_eq!(reference.familiar().parse(), Ok(reference.clone()));
         }
     }
 
@@ -138,6 +138,6 @@ proptest! {
     ) {
         let tag = tag.filter(|tag| tag.is_ascii()).map(|tag| format!(":{tag}")).unwrap_or_default();
         let reference: Reference = format!("{host}/{path}{tag}").parse().unwrap();
-        prop_assert_eq!(reference.familiar().parse().as_ref(), Ok(&reference));
+        prop_assert_eq!(reference.familiar().parse(), Ok(reference.clone()));
     }
 }
