@@ -7,6 +7,7 @@ mod output;
 mod progress;
 mod resolve;
 mod settings;
+mod signals;
 mod terminal;
 
 use std::process::ExitCode;

@@ -1,0 +1,399 @@
+//! The flags of `kiln build`: those of `docker buildx build`, honored or refused with a reason.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use clap::Args;
+use image::{Platform, Reference};
+use plan::{Limits, RunNetwork};
+
+use crate::error::Failure;
+use crate::output::{Output, OutputKind};
+use crate::progress::Mode;
+use crate::{resolve, settings};
+
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// Directory of the build context; `-` reads a Dockerfile from stdin and has no context
+    context: String,
+    /// Dockerfile [default: CONTEXT/Dockerfile]; `-` for stdin
+    #[arg(short, long, value_name = "PATH")]
+    file: Option<String>,
+    /// Name for the image (repeatable)
+    #[arg(short, long, value_name = "NAME[:TAG]")]
+    tag: Vec<String>,
+    /// Stage to build [default: the last]
+    #[arg(long, value_name = "STAGE")]
+    target: Option<String>,
+    /// Value of an ARG; without a value, from the environment (repeatable)
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    build_arg: Vec<String>,
+    /// Another context: a directory, docker-image://REF or oci-layout://PATH[:TAG|@DIGEST] (repeatable)
+    #[arg(long, value_name = "NAME=VALUE")]
+    build_context: Vec<String>,
+    /// Platform to build for
+    #[arg(long, value_delimiter = ',')]
+    platform: Vec<Platform>,
+    /// Run every step again
+    #[arg(long)]
+    no_cache: bool,
+    /// Run the steps of these stages again
+    #[arg(long, value_delimiter = ',', value_name = "STAGE")]
+    no_cache_filter: Vec<String>,
+    /// Ask registries what tags stand for, even when the image is in the store
+    #[arg(long)]
+    pull: bool,
+    /// Send the image to the registry of each of its names
+    #[arg(long)]
+    push: bool,
+    /// Keep the image in the store: what happens anyway
+    #[arg(long)]
+    load: bool,
+    /// What to write: type=oci|docker|tar|local|image|registry[,dest=PATH], a directory, or `-` for a tar on stdout (repeatable)
+    #[arg(short, long, value_name = "OUTPUT")]
+    output: Vec<String>,
+    /// Label for the image (repeatable)
+    #[arg(long, value_name = "NAME=VALUE")]
+    label: Vec<String>,
+    /// Annotation for the manifest (repeatable)
+    #[arg(long, value_name = "NAME=VALUE")]
+    annotation: Vec<String>,
+    /// Network of RUN: default, none or host
+    #[arg(long, value_name = "MODE", default_value = "default")]
+    network: String,
+    /// Line for /etc/hosts of RUN (repeatable)
+    #[arg(long, value_name = "NAME:IP")]
+    add_host: Vec<String>,
+    /// Resource limit of RUN (repeatable)
+    #[arg(long, value_name = "NAME=SOFT[:HARD]")]
+    ulimit: Vec<String>,
+    /// Size of /dev/shm of RUN: bytes, or with k, m or g
+    #[arg(long, value_name = "SIZE")]
+    shm_size: Option<String>,
+    /// Write the image id to a file
+    #[arg(long, value_name = "FILE")]
+    iidfile: Option<PathBuf>,
+    /// Write what was built to a file, as JSON
+    #[arg(long, value_name = "FILE")]
+    metadata_file: Option<PathBuf>,
+    /// How to show progress: auto, tty, plain, json or quiet
+    #[arg(long, value_name = "MODE", default_value = "auto")]
+    progress: String,
+    /// Print nothing but the image id
+    #[arg(short, long)]
+    quiet: bool,
+    #[command(flatten)]
+    registry: resolve::RegistryArguments,
+    /// Refused for now: flags of buildx that have no counterpart yet
+    #[command(flatten)]
+    refused: Refused,
+}
+
+/// Flags that are understood and refused: ignoring them would build something else than was asked for.
+#[derive(Args, Debug)]
+struct Refused {
+    #[arg(long, hide = true)]
+    allow: Vec<String>,
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
+    attest: Vec<String>,
+    #[arg(long, hide = true)]
+    cache_from: Vec<String>,
+    #[arg(long, hide = true)]
+    cache_to: Vec<String>,
+    #[arg(long, hide = true)]
+    call: Vec<String>,
+    #[arg(long, hide = true)]
+    cgroup_parent: Vec<String>,
+    #[arg(long, hide = true)]
+    check: bool,
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
+    provenance: Vec<String>,
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
+    sbom: Vec<String>,
+    #[arg(long, hide = true)]
+    secret: Vec<String>,
+    #[arg(long, hide = true)]
+    ssh: Vec<String>,
+    #[arg(long, hide = true)]
+    builder: Vec<String>,
+}
+
+impl Refused {
+    fn check(&self) -> Result<(), Failure> {
+        let refused: [(&str, bool, &str); 9] = [
+            ("--allow", !self.allow.is_empty(), "no step can ask for more than the default yet"),
+            ("--cache-from", !self.cache_from.is_empty(), "the cache is the local store for now"),
+            ("--cache-to", !self.cache_to.is_empty(), "the cache is the local store for now"),
+            ("--call", !self.call.is_empty(), "only building is there for now"),
+            ("--check", self.check, "only building is there for now"),
+            ("--cgroup-parent", !self.cgroup_parent.is_empty(), "steps run in the caller's cgroup for now"),
+            ("--secret", !self.secret.is_empty(), "RUN --mount=type=secret is not supported yet"),
+            ("--ssh", !self.ssh.is_empty(), "RUN --mount=type=ssh is not supported yet"),
+            ("--builder", !self.builder.is_empty(), "kiln has no builder instances: it builds by itself"),
+        ];
+        for (flag, given, why) in refused {
+            if given {
+                return Err(Failure::new(format!("{flag} is not supported: {why}")).code(2));
+            }
+        }
+        // Saying "none, please" is what happens anyway.
+        let attestations = [("--provenance", &self.provenance), ("--sbom", &self.sbom), ("--attest", &self.attest)];
+        for (flag, values) in attestations {
+            if values.iter().any(|v| !matches!(v.as_str(), "false" | "disabled=true" | "type=provenance,disabled=true")) {
+                let failure = Failure::new(format!("{flag} is not supported: no attestations are made yet"));
+                return Err(failure.help(format!("{flag}=false is accepted")).code(2));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The flags, checked.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) context: String,
+    pub(crate) file: Option<String>,
+    pub(crate) tags: Vec<Reference>,
+    pub(crate) plan: plan::Options,
+    pub(crate) contexts: BTreeMap<String, ContextValue>,
+    pub(crate) outputs: Vec<Output>,
+    pub(crate) annotations: Vec<(String, String)>,
+    pub(crate) pull: bool,
+    pub(crate) iidfile: Option<PathBuf>,
+    pub(crate) metadata_file: Option<PathBuf>,
+    pub(crate) progress: Mode,
+    pub(crate) mirrors: Vec<(String, String)>,
+    pub(crate) epoch: Option<i64>,
+}
+
+/// The value of a `--build-context`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum ContextValue {
+    Directory(PathBuf),
+    Image(Reference),
+    /// Path of an OCI layout and the tag or digest after it.
+    Layout { path: PathBuf, selector: Option<String> },
+}
+
+impl Options {
+    /// True if the context or the Dockerfile comes from stdin.
+    pub(crate) fn reads_stdin(&self) -> bool {
+        self.context == "-" || self.file.as_deref() == Some("-")
+    }
+
+    /// True if an output needs the files themselves, whose owners only a namespace can read.
+    pub(crate) fn wants_tree(&self) -> bool {
+        self.outputs.iter().any(|o| matches!(o.kind, OutputKind::Local | OutputKind::Tar))
+    }
+}
+
+impl Arguments {
+    /// Checks every flag before anything is read or written.
+    pub(crate) fn check(self) -> Result<Options, Failure> {
+        self.refused.check()?;
+        let tags = self.tag.iter().map(|t| resolve::tag_name(t)).collect::<Result<Vec<_>, _>>()?;
+        let mut outputs = self.output.iter().map(|o| Output::parse(o)).collect::<Result<Vec<_>, _>>()?;
+        if self.push {
+            outputs.push(Output::push());
+        }
+        if outputs.iter().any(|o| o.kind == OutputKind::Push) && tags.is_empty() {
+            return Err(Failure::new("--push needs a name to push to").help("give one with --tag").code(2));
+        }
+        let build_args = self.build_arg.iter().filter_map(|a| build_arg(a)).collect::<BTreeMap<_, _>>();
+        let epoch = epoch(&build_args)?;
+        let contexts = self.build_context.iter().map(|c| context(c)).collect::<Result<BTreeMap<_, _>, _>>()?;
+        let limits = Limits {
+            add_hosts: self.add_host.iter().map(|h| host(h)).collect::<Result<_, _>>()?,
+            ulimits: self.ulimit.iter().map(|u| ulimit(u)).collect::<Result<_, _>>()?,
+            shm_size: self.shm_size.as_deref().map(bytes).transpose()?,
+        };
+        Ok(Options {
+            plan: plan::Options {
+                target: self.target,
+                build_args,
+                labels: pairs("--label", &self.label)?,
+                contexts: contexts.iter().map(|(name, value)| (name.clone(), named_context(name, value))).collect(),
+                platforms: self.platform,
+                build_platform: Platform::host(),
+                no_cache: self.no_cache,
+                no_cache_filter: self.no_cache_filter.into_iter().collect::<BTreeSet<_>>(),
+                network: network(&self.network)?,
+                limits,
+            },
+            context: self.context,
+            file: self.file,
+            tags,
+            contexts,
+            outputs,
+            annotations: pairs("--annotation", &self.annotation)?,
+            pull: self.pull,
+            iidfile: self.iidfile,
+            metadata_file: self.metadata_file,
+            progress: if self.quiet { Mode::Quiet } else { Mode::parse(&self.progress)? },
+            mirrors: self.registry.mirrors,
+            epoch,
+        })
+    }
+}
+
+/// `NAME=VALUE`, or `NAME` from the environment; unset there, it is not passed.
+fn build_arg(text: &str) -> Option<(String, String)> {
+    match text.split_once('=') {
+        Some((name, value)) => Some((name.to_owned(), value.to_owned())),
+        None => std::env::var(text).ok().map(|value| (text.to_owned(), value)),
+    }
+}
+
+/// `SOURCE_DATE_EPOCH` as a build argument, else from the environment (reference: section 13).
+fn epoch(build_args: &BTreeMap<String, String>) -> Result<Option<i64>, Failure> {
+    let value = build_args.get("SOURCE_DATE_EPOCH").cloned().or_else(|| settings::non_empty("SOURCE_DATE_EPOCH"));
+    match value.as_deref() {
+        None | Some("") => Ok(None),
+        Some(text) => text
+            .parse()
+            .map(Some)
+            .map_err(|_| Failure::new(format!("invalid SOURCE_DATE_EPOCH: {text}")).help("expected seconds since 1970")),
+    }
+}
+
+fn pairs(flag: &str, texts: &[String]) -> Result<Vec<(String, String)>, Failure> {
+    texts
+        .iter()
+        .map(|text| match text.split_once('=') {
+            Some(("", _)) => Err(Failure::new(format!("{flag} {text}: the name is empty")).code(2)),
+            Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+            None => Ok((text.clone(), String::new())),
+        })
+        .collect()
+}
+
+fn context(text: &str) -> Result<(String, ContextValue), Failure> {
+    let Some((name, value)) = text.split_once('=').filter(|(name, value)| !name.is_empty() && !value.is_empty()) else {
+        return Err(Failure::new(format!("--build-context {text}: expected NAME=VALUE")).code(2));
+    };
+    let unsupported = |what: &str| Failure::new(format!("--build-context {text}: {what} is not supported yet")).code(2);
+    let value = if let Some(reference) = value.strip_prefix("docker-image://") {
+        ContextValue::Image(resolve::reference(reference)?.or_latest())
+    } else if let Some(layout) = value.strip_prefix("oci-layout://") {
+        let (path, selector) = split_layout(layout);
+        ContextValue::Layout { path: path.into(), selector }
+    } else if value.starts_with("target:") {
+        return Err(unsupported("a bake target"));
+    } else if value.starts_with("git@") || value.contains("://") {
+        return Err(unsupported("a remote context"));
+    } else {
+        ContextValue::Directory(value.into())
+    };
+    Ok((name.to_lowercase(), value))
+}
+
+/// Splits `PATH[:TAG|@DIGEST]`; a colon before a slash belongs to the path.
+fn split_layout(text: &str) -> (&str, Option<String>) {
+    if let Some((path, digest)) = text.split_once('@') {
+        return (path, Some(digest.to_owned()));
+    }
+    match text.rsplit_once(':') {
+        Some((path, tag)) if !tag.contains('/') && !path.is_empty() => (path, Some(tag.to_owned())),
+        _ => (text, None),
+    }
+}
+
+fn named_context(name: &str, value: &ContextValue) -> plan::NamedContext {
+    match value {
+        ContextValue::Directory(_) => plan::NamedContext::Directory,
+        ContextValue::Image(reference) => plan::NamedContext::Image(reference.clone()),
+        ContextValue::Layout { .. } => plan::NamedContext::Image(super::input::layout_name(name)),
+    }
+}
+
+fn host(text: &str) -> Result<(String, String), Failure> {
+    let parts = text.split_once('=').or_else(|| text.split_once(':'));
+    match parts {
+        Some((name, "host-gateway")) if !name.is_empty() => {
+            Err(Failure::new(format!("--add-host {text}: host-gateway is not supported yet")).code(2))
+        }
+        Some((name, address)) if !name.is_empty() => {
+            let bare = address.trim_start_matches('[').trim_end_matches(']');
+            bare.parse::<std::net::IpAddr>()
+                .map(|ip| (name.to_owned(), ip.to_string()))
+                .map_err(|_| Failure::new(format!("--add-host {text}: `{address}` is not an IP address")).code(2))
+        }
+        _ => Err(Failure::new(format!("--add-host {text}: expected NAME:IP")).code(2)),
+    }
+}
+
+fn ulimit(text: &str) -> Result<(String, u64, u64), Failure> {
+    let wrong = || Failure::new(format!("--ulimit {text}: expected NAME=SOFT[:HARD]")).code(2);
+    let number = |n: &str| if n == "-1" { Some(u64::MAX) } else { n.parse().ok() };
+    let (name, limits) = text.split_once('=').ok_or_else(wrong)?;
+    let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
+    let (soft, hard) = number(soft).zip(number(hard)).ok_or_else(wrong)?;
+    if soft > hard {
+        return Err(Failure::new(format!("--ulimit {text}: the soft limit is above the hard limit")).code(2));
+    }
+    if !sandbox::rlimit_names().contains(&name) {
+        let failure = Failure::new(format!("--ulimit {text}: unknown limit `{name}`")).code(2);
+        return Err(match dockerfile::diagnostic::nearest(name, sandbox::rlimit_names().iter().copied()) {
+            Some(known) => failure.help(format!("did you mean `{known}`?")),
+            None => failure,
+        });
+    }
+    Ok((name.to_owned(), soft, hard))
+}
+
+/// Reads a size: bytes, or with `b`, `k`, `m` or `g` (powers of 1024).
+pub(crate) fn bytes(text: &str) -> Result<u64, Failure> {
+    let lower = text.trim().to_ascii_lowercase();
+    let digits = lower.trim_end_matches('b');
+    let (digits, shift) = match digits.as_bytes().last() {
+        Some(b'k') => (&digits[..digits.len() - 1], 10),
+        Some(b'm') => (&digits[..digits.len() - 1], 20),
+        Some(b'g') => (&digits[..digits.len() - 1], 30),
+        _ => (digits, 0),
+    };
+    digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|n| n.checked_mul(1 << shift))
+        .ok_or_else(|| Failure::new(format!("invalid size `{text}`")).help("expected bytes, or a number with k, m or g").code(2))
+}
+
+fn network(text: &str) -> Result<RunNetwork, Failure> {
+    match text {
+        "default" | "" => Ok(RunNetwork::Default),
+        "none" => Ok(RunNetwork::None),
+        "host" => Ok(RunNetwork::Host),
+        _ => Err(Failure::new(format!("invalid network mode \"{text}\"")).help("expected default, none or host").code(2)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, value) in [("0", 0), ("12", 12), ("1k", 1024), ("2MB", 2 << 20), ("1g", 1 << 30)] {
+            assert_eq!(bytes(text).ok(), Some(value), "{text}");
+        }
+        for text in ["", "x", "-1", "1t", "99999999999g"] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn layouts_may_have_a_tag_or_digest() {
+        assert_eq!(split_layout("/a/b"), ("/a/b", None));
+        assert_eq!(split_layout("/a:b/c"), ("/a:b/c", None));
+        assert_eq!(split_layout("dir:v1"), ("dir", Some("v1".to_owned())));
+        assert_eq!(split_layout("dir@sha256:ab"), ("dir", Some("sha256:ab".to_owned())));
+    }
+
+    #[test]
+    fn hosts_take_both_separators_and_ipv6() {
+        assert_eq!(host("db:10.0.0.1").ok(), Some(("db".into(), "10.0.0.1".into())));
+        assert_eq!(host("db=[::1]").ok(), Some(("db".into(), "::1".into())));
+        assert!(host("db").is_err());
+        assert!(host("db:nowhere").is_err());
+    }
+}

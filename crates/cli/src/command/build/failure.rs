@@ -1,0 +1,68 @@
+//! Errors of a build, drawn into the Dockerfile.
+
+use dockerfile::diagnostic::excerpt;
+use dockerfile::{Diagnostic, Diagnostics, Severity, Sources};
+use plan::{BaseRequest, Plan};
+use solver::{SolveError, SolveErrorKind};
+
+use crate::error::Failure;
+use crate::progress::Mode;
+use crate::terminal;
+
+/// Ends the build if a pass found errors: all findings are drawn, then how many there were.
+pub(super) fn stop_on_errors(diagnostics: &Diagnostics, sources: &Sources) -> Result<(), Failure> {
+    if !diagnostics.has_errors() {
+        return Ok(());
+    }
+    let errors: Vec<&Diagnostic> = diagnostics.items().iter().filter(|d| d.severity == Severity::Error).collect();
+    let drawn: Vec<String> = errors.iter().map(|d| d.render(sources, terminal::color())).collect();
+    let count = match errors.len() {
+        1 => "1 error".to_owned(),
+        n => format!("{n} errors"),
+    };
+    Err(Failure::new(format!("the Dockerfile has {count}; nothing was built")).excerpt(drawn.join("\n\n")))
+}
+
+/// Draws warnings, once all passes are through.
+pub(super) fn show_warnings(diagnostics: &Diagnostics, sources: &Sources, mode: Mode) {
+    if matches!(mode, Mode::Quiet | Mode::Json) {
+        return;
+    }
+    for warning in diagnostics.items().iter().filter(|d| d.severity == Severity::Warning) {
+        terminal::note(&warning.render(sources, terminal::color()));
+    }
+}
+
+/// A base image that could not be resolved, at the place that names it.
+pub(super) fn base(failure: Failure, request: &BaseRequest, sources: &Sources) -> Failure {
+    let name = request.key.reference.familiar();
+    let drawn = Diagnostic::error(request.span, format!("cannot resolve image `{name}`")).render(sources, terminal::color());
+    failure.excerpt(drawn)
+}
+
+/// A vertex that failed: what failed, where it stands in the Dockerfile, and the last of its output.
+pub(super) fn solve(error: SolveError, plan: &Plan, sources: &Sources) -> Failure {
+    let Some(vertex) = error.vertex.map(|id| &plan.vertices[id.0 as usize]) else {
+        return Failure::from_error(&error.kind);
+    };
+    if let SolveErrorKind::CopyMissing { span, similar, .. } = &error.kind {
+        let mut diagnostic = Diagnostic::error(*span, "no such path in the build context or stage")
+            .label(format!("needed by stage `{}`", vertex.stage));
+        if let Some(similar) = similar {
+            diagnostic = diagnostic.help(format!("a similar path exists: `{similar}`"));
+        }
+        return Failure::from_error(&error.kind).excerpt(diagnostic.render(sources, terminal::color()));
+    }
+    let mut text = String::new();
+    if let SolveErrorKind::Run { tail, .. } = &error.kind
+        && !tail.is_empty()
+    {
+        text.push_str("------\n > ");
+        text.push_str(&vertex.name);
+        text.push_str(":\n");
+        text.push_str(String::from_utf8_lossy(tail).trim_end_matches('\n'));
+        text.push_str("\n------\n");
+    }
+    text.push_str(&excerpt(vertex.span, sources));
+    Failure::from_error(&error.kind).excerpt(text)
+}

@@ -1,0 +1,218 @@
+//! What a build reads: the Dockerfile and the contexts.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use dockerfile::diagnostic::nearest;
+use dockerfile::ignore::Ignore;
+use dockerfile::{Source, Sources};
+use image::Reference;
+use plan::{ContextName, Input as PlanInput, Plan};
+use solver::{Context, Contexts};
+use store::Store;
+
+use super::arguments::{ContextValue, Options};
+use crate::error::Failure;
+use crate::resolve::LAYOUT_HOST;
+
+/// Larger Dockerfiles are refused before they are parsed.
+const DOCKERFILE_LIMIT: u64 = 16 << 20;
+const IGNORE_LIMIT: u64 = 16 << 20;
+
+/// The Dockerfile, and where the contexts are.
+#[derive(Debug)]
+pub(crate) struct Input {
+    pub(crate) dockerfile: Source,
+    /// `None` for an empty context.
+    main: Option<PathBuf>,
+    /// The Dockerfile's own ignore file, if there is one.
+    own_ignore: Option<PathBuf>,
+    named: BTreeMap<String, PathBuf>,
+}
+
+/// Reads the Dockerfile, checks that the contexts exist, and imports OCI layouts that serve as contexts.
+pub(crate) fn read(options: &Options, store: &Store, sources: &mut Sources) -> Result<Input, Failure> {
+    let main = main_context(options)?;
+    let (name, text, path) = dockerfile(options, main.as_deref())?;
+    let mut named = BTreeMap::new();
+    for (context, value) in &options.contexts {
+        match value {
+            ContextValue::Directory(path) => {
+                check_directory(path).map_err(|f| f.context(format!("build context `{context}`")))?;
+                named.insert(context.clone(), path.clone());
+            }
+            ContextValue::Image(_) => {}
+            ContextValue::Layout { path, selector } => import_layout(store, context, path, selector.as_deref())?,
+        }
+    }
+    let own_ignore = path.map(|p| append(&p, ".dockerignore")).filter(|p| p.is_file());
+    Ok(Input { dockerfile: sources.add(name, text), main, own_ignore, named })
+}
+
+impl Input {
+    /// Opens the contexts that the plan reads, no others.
+    pub(crate) fn contexts(&self, plan: &Plan, store: &Store) -> Result<Contexts, Failure> {
+        let mut contexts = Contexts::default();
+        let names = plan.vertices.iter().flat_map(|v| &v.inputs).filter_map(|input| match input {
+            PlanInput::Context(name) => Some(name),
+            _ => None,
+        });
+        for name in names {
+            if contexts.contains(name) {
+                continue;
+            }
+            let context = match name {
+                ContextName::Main => self.open_main(store)?,
+                ContextName::Named(key) => match self.named.get(key) {
+                    Some(path) => Context::open(path, ignore_file(&path.join(".dockerignore"))?, store)?,
+                    None => return Err(Failure::new(format!("no build context named `{key}`"))),
+                },
+            };
+            contexts.insert(name.clone(), context);
+        }
+        Ok(contexts)
+    }
+
+    fn open_main(&self, store: &Store) -> Result<Context, Failure> {
+        let Some(root) = &self.main else { return Ok(Context::empty()) };
+        let file = self.own_ignore.clone().unwrap_or_else(|| root.join(".dockerignore"));
+        Ok(Context::open(root, ignore_file(&file)?, store)?)
+    }
+}
+
+fn main_context(options: &Options) -> Result<Option<PathBuf>, Failure> {
+    let text = options.context.as_str();
+    if text == "-" {
+        return Ok(None);
+    }
+    if text.contains("://") || text.starts_with("git@") || text.starts_with("github.com/") {
+        return Err(Failure::new(format!("build context `{text}`: remote contexts are not supported yet"))
+            .help("give a directory"));
+    }
+    let path = PathBuf::from(text);
+    check_directory(&path).map_err(|f| f.context(format!("build context `{text}`")))?;
+    Ok(Some(path))
+}
+
+fn check_directory(path: &Path) -> Result<(), Failure> {
+    let metadata = fs::metadata(path)?;
+    if metadata.is_dir() {
+        return Ok(());
+    }
+    Err(Failure::new("not a directory").help("the build context is a directory; the Dockerfile is given with --file"))
+}
+
+/// Returns the name, the text and the path (if it is a file) of the Dockerfile.
+fn dockerfile(options: &Options, main: Option<&Path>) -> Result<(String, String, Option<PathBuf>), Failure> {
+    let path = match (options.file.as_deref(), main) {
+        (Some("-"), None) => return Err(Failure::new("stdin cannot be both the Dockerfile and the build context")),
+        (Some("-"), Some(_)) | (None, None) => {
+            return Ok(("Dockerfile".to_owned(), text(io::stdin().lock(), "stdin")?, None));
+        }
+        (Some(path), _) => PathBuf::from(path),
+        (None, Some(root)) => default_dockerfile(root)?,
+    };
+    let file = File::open(&path).map_err(|error| missing(&path, error))?;
+    let name = path.display().to_string();
+    let shown = name.strip_prefix("./").unwrap_or(&name).to_owned();
+    let text = text(file, &name)?;
+    Ok((shown, text, Some(path)))
+}
+
+fn default_dockerfile(root: &Path) -> Result<PathBuf, Failure> {
+    let found = ["Dockerfile", "dockerfile"].map(|name| root.join(name)).into_iter().find(|p| p.exists());
+    found.ok_or_else(|| {
+        let failure = Failure::new(format!("no Dockerfile in {}", root.display()));
+        let names: Vec<String> = names_in(root);
+        let similar = nearest("Dockerfile", names.iter().map(String::as_str))
+            .or_else(|| names.iter().map(String::as_str).find(|n| n.ends_with("ockerfile") || *n == "Containerfile"));
+        match similar {
+            Some(name) => failure.help(format!("a similar file exists: use --file {}", root.join(name).display())),
+            None => failure.help("say which file with --file"),
+        }
+    })
+}
+
+fn missing(path: &Path, error: io::Error) -> Failure {
+    let failure = Failure::from_error(&error).context(format!("failed to read {}", path.display()));
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str())) else { return failure };
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let names = names_in(directory);
+    match nearest(name, names.iter().map(String::as_str)) {
+        Some(similar) if error.kind() == io::ErrorKind::NotFound => {
+            failure.help(format!("a similar file exists: `{}`", directory.join(similar).display()))
+        }
+        _ => failure,
+    }
+}
+
+fn names_in(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
+    let mut names: Vec<String> = entries.filter_map(|e| e.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}
+
+/// Reads a bounded text.
+fn text(reader: impl Read, name: &str) -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    reader.take(DOCKERFILE_LIMIT + 1).read_to_end(&mut bytes).map_err(|e| {
+        Failure::from_error(&e).context(format!("failed to read {name}"))
+    })?;
+    if bytes.len() as u64 > DOCKERFILE_LIMIT {
+        return Err(Failure::new(format!("{name} is larger than {} MiB: is it a Dockerfile?", DOCKERFILE_LIMIT >> 20)));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|&&b| b == b'\n').count() + 1;
+        Failure::new(format!("{name} is not UTF-8 text: line {line} has other bytes"))
+    })
+}
+
+fn ignore_file(path: &Path) -> Result<Ignore, Failure> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ignore::from_patterns([])?),
+        Err(error) => return Err(Failure::from_error(&error).context(format!("failed to read {}", path.display()))),
+    };
+    let mut bytes = Vec::new();
+    file.take(IGNORE_LIMIT).read_to_end(&mut bytes)?;
+    Ignore::parse(&bytes).map_err(|e| Failure::from_error(&e).context(path.display().to_string()))
+}
+
+fn append(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// The name in the store of an image read from an OCI layout for a named context.
+pub(super) fn layout_name(context: &str) -> Reference {
+    let repository: String = context
+        .chars()
+        .map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' })
+        .collect::<String>()
+        .trim_matches('-')
+        .to_owned();
+    let tag = &image::digest::hex(image::Digest::of(context.as_bytes()).as_bytes())[..16];
+    Reference {
+        registry: LAYOUT_HOST.to_owned(),
+        repository: if repository.is_empty() { "context".to_owned() } else { repository },
+        tag: Some(tag.to_owned()),
+        digest: None,
+    }
+}
+
+fn import_layout(store: &Store, context: &str, path: &Path, selector: Option<&str>) -> Result<(), Failure> {
+    let describe = |f: Failure| f.context(format!("build context `{context}` (oci-layout://{})", path.display()));
+    let loaded = if path.is_dir() {
+        image::layout::select_dir(path, selector, store)
+    } else {
+        let file = File::open(path).map_err(|e| describe(Failure::from_error(&e)))?;
+        image::layout::select_tar(file, selector, store)
+    };
+    let descriptor = loaded.map_err(|e| describe(Failure::from_error(&e)))?;
+    store.tag(&layout_name(context), &descriptor)?;
+    Ok(())
+}

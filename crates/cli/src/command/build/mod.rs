@@ -1,0 +1,120 @@
+//! `kiln build`: the table of contents of a build.
+
+mod account;
+mod arguments;
+mod failure;
+mod input;
+pub(crate) mod outputs;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::mpsc;
+
+use dockerfile::{Diagnostics, Dockerfile, Sources};
+use plan::{Bases, Plan};
+use registry::Registry;
+use solver::{Cancel, Contexts, LocalWorker, Solution, WorkerSettings};
+use store::Store;
+
+pub(crate) use arguments::Arguments;
+
+use super::enter_namespace;
+use crate::error::Failure;
+use crate::progress::{self, Progress};
+use crate::resolve::{self, Pull};
+use crate::settings::{open_store, registry_options};
+use crate::terminal;
+
+impl Arguments {
+    pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
+        let mut options = self.check()?;
+        if options.reads_stdin() || options.wants_tree() {
+            // What is read from stdin cannot be read again after entering the namespace.
+            enter_namespace()?;
+        }
+        let started = std::time::Instant::now();
+        let store = open_store(root)?;
+        let registry = Registry::new(registry_options(std::mem::take(&mut options.mirrors)));
+        let mut sources = Sources::default();
+        let input = input::read(&options, &store, &mut sources)?;
+        let mut diagnostics = Diagnostics::default();
+        let dockerfile = dockerfile::parse(&input.dockerfile, &mut diagnostics);
+        failure::stop_on_errors(&diagnostics, &sources)?;
+        let plan = lower(&dockerfile, &options, &store, &registry, &mut sources, &mut diagnostics)?;
+        failure::show_warnings(&diagnostics, &sources, options.progress);
+        let contexts = input.contexts(&plan, &store)?;
+
+        let (solution, ran) = match solver::known(&plan, &store, &contexts).map_err(|e| failure::solve(e, &plan, &sources))? {
+            Some(solution) => {
+                progress::cached(options.progress, &plan, &solution);
+                (solution, false)
+            }
+            None => {
+                enter_namespace()?;
+                (solve(&plan, &options, &store, &registry, &contexts, &sources)?, true)
+            }
+        };
+        let results = outputs::write(&options, &plan, &solution, &store, &registry, &contexts)?;
+        account::write(&store, &plan, &solution, started.elapsed(), ran)?;
+        if ran || results.changed {
+            store.sync()?;
+        }
+        if options.progress == progress::Mode::Quiet {
+            for image in &results.images {
+                terminal::result(&image.config.digest().to_string());
+            }
+        } else {
+            progress::summary(&solution, &results, started.elapsed());
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Resolves base images and lowers. Triggers of a base may need further images, so this goes round until none is missing.
+fn lower(
+    dockerfile: &Dockerfile,
+    options: &arguments::Options,
+    store: &Store,
+    registry: &Registry,
+    sources: &mut Sources,
+    diagnostics: &mut Diagnostics,
+) -> Result<Plan, Failure> {
+    let pull = if options.pull { Pull::Always } else { Pull::Missing };
+    let mut known = Bases::new();
+    loop {
+        let missing = plan::bases(dockerfile, &known, &options.plan, sources, diagnostics);
+        failure::stop_on_errors(diagnostics, sources)?;
+        if missing.is_empty() {
+            break;
+        }
+        for (request, (key, answer)) in missing.iter().zip(resolve::bases(store, registry, &missing, pull)) {
+            let base = answer.map_err(|error| failure::base(error, request, sources))?;
+            known.insert(key, base);
+        }
+    }
+    let plan = plan::lower(dockerfile, &known, &options.plan, sources, diagnostics);
+    failure::stop_on_errors(diagnostics, sources)?;
+    plan.ok_or_else(|| Failure::new("the Dockerfile could not be lowered"))
+}
+
+/// Runs what has to run, with progress shown and Ctrl-C ending the steps.
+fn solve(
+    plan: &Plan,
+    options: &arguments::Options,
+    store: &Store,
+    registry: &Registry,
+    contexts: &Contexts,
+    sources: &Sources,
+) -> Result<Solution, Failure> {
+    let settings = WorkerSettings { resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(), ..WorkerSettings::default() };
+    let worker = LocalWorker::new(store, registry, contexts, settings)?;
+    let cancel = Cancel::default();
+    let guard = crate::signals::cancel_on_interrupt(&cancel)?;
+    let (events, receiver) = mpsc::channel();
+    let progress = Progress::start(options.progress, plan, receiver);
+    let solution = solver::solve(plan, &worker, &events, &cancel);
+    drop(events);
+    progress.finish();
+    drop(guard);
+    solution.map_err(|error| failure::solve(error, plan, sources))
+}

@@ -1,0 +1,68 @@
+//! `kiln import`.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use image::config::History;
+use image::{ImageConfig, Platform};
+
+use super::enter_namespace;
+use crate::assemble::{self, Assembly};
+use crate::error::Failure;
+use crate::settings::open_store;
+use crate::{resolve, terminal};
+
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// Root filesystem as a tar, also compressed; `-` for stdin
+    file: PathBuf,
+    /// Name for the image
+    name: String,
+    /// Platform the files are for [default: this machine's]
+    #[arg(long)]
+    platform: Option<Platform>,
+}
+
+impl Arguments {
+    pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
+        let name = resolve::tag_name(&self.name)?;
+        enter_namespace()?;
+        let store = open_store(root)?;
+        let reader: Box<dyn Read + Send> = if self.file.as_os_str() == "-" {
+            Box::new(io::stdin())
+        } else {
+            Box::new(File::open(&self.file).map_err(|e| {
+                Failure::from_error(&e).context(format!("failed to open {}", self.file.display()))
+            })?)
+        };
+        let layer = store
+            .import(reader)
+            .map_err(|e| Failure::from_error(&e).context(format!("failed to import {}", self.file.display())))?;
+        let platform = self.platform.unwrap_or_else(Platform::host);
+        let image = assemble::image(
+            &store,
+            Assembly {
+                config: ImageConfig {
+                    architecture: platform.architecture,
+                    os: platform.os,
+                    variant: platform.variant,
+                    ..ImageConfig::default()
+                },
+                base_layers: Vec::new(),
+                layers: vec![layer.id().clone()],
+                history: vec![assemble::Line {
+                    history: History { comment: Some("imported from a root filesystem".into()), ..History::default() },
+                    created: Some(layer.meta()?.created),
+                }],
+                options: assemble::Options::default(),
+            },
+        )?;
+        store.tag(&name, &image.manifest)?;
+        store.sync()?;
+        terminal::result(&format!("Imported image: {}", name.familiar()));
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,135 @@
+//! The subcommands.
+
+mod build;
+mod containers;
+mod history;
+mod images;
+mod import;
+mod info;
+mod inspect;
+mod load;
+mod pull;
+mod push;
+mod rmi;
+mod run;
+mod save;
+mod tag;
+
+pub(crate) use build::outputs::Results;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::Failure;
+use crate::terminal;
+
+/// Builds OCI images from Dockerfiles, and runs them. No daemon, no setup.
+#[derive(Debug, Parser)]
+#[command(name = "kiln", version, propagate_version = true, max_term_width = 110)]
+struct Arguments {
+    /// Directory of the store [default: /var/lib/kiln as root, else ~/.local/share/kiln; also KILN_ROOT]
+    #[arg(long, global = true, value_name = "DIR")]
+    root: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build an image from a Dockerfile
+    Build(Box<build::Arguments>),
+    /// Run a command in a new container of an image
+    Run(Box<run::Arguments>),
+    /// Fetch an image from a registry
+    Pull(pull::Arguments),
+    /// Send an image to a registry
+    Push(push::Arguments),
+    /// Write images to a tar archive
+    Save(save::Arguments),
+    /// Read images from a tar archive or an OCI layout
+    Load(load::Arguments),
+    /// Make an image from a root filesystem tar
+    Import(import::Arguments),
+    /// List images
+    Images(images::Arguments),
+    /// Give an image another name
+    Tag(tag::Arguments),
+    /// Remove names of images
+    Rmi(rmi::Arguments),
+    /// Show all that is known of an image, as JSON
+    Inspect(inspect::Arguments),
+    /// Show how an image came to be
+    History(history::Arguments),
+    /// List containers
+    Ps(containers::PsArguments),
+    /// Remove containers
+    Rm(containers::RmArguments),
+    /// Show what this machine lets kiln do, and where things are
+    Info(info::Arguments),
+}
+
+/// Reads the command line, runs the command, prints what went wrong.
+pub(crate) fn main() -> ExitCode {
+    init_tracing();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
+    match run(arguments) {
+        Ok(code) => code,
+        Err(failure) => {
+            terminal::note(&failure.to_string());
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let root = arguments.root;
+    match arguments.command {
+        Command::Build(command) => command.run(root),
+        Command::Run(command) => command.run(root),
+        Command::Pull(command) => command.run(root),
+        Command::Push(command) => command.run(root),
+        Command::Save(command) => command.run(root),
+        Command::Load(command) => command.run(root),
+        Command::Import(command) => command.run(root),
+        Command::Images(command) => command.run(root),
+        Command::Tag(command) => command.run(root),
+        Command::Rmi(command) => command.run(root),
+        Command::Inspect(command) => command.run(root),
+        Command::History(command) => command.run(root),
+        Command::Ps(command) => command.run(root),
+        Command::Rm(command) => command.run(root),
+        Command::Info(command) => command.run(root),
+    }
+}
+
+/// Prints clap's message; a wrong command line is exit code 125 for `run`, as docker has it, else 2.
+fn usage(error: &clap::Error) -> ExitCode {
+    // Printing can only fail when the stream is gone.
+    let _ = error.print();
+    if !error.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    let runs = std::env::args().skip(1).find(|a| !a.starts_with('-')).is_some_and(|a| a == "run");
+    ExitCode::from(if runs { 125 } else { 2 })
+}
+
+/// `KILN_LOG=debug` shows the libraries' logs; without it nothing is set up.
+fn init_tracing() {
+    if let Some(filter) = crate::settings::non_empty("KILN_LOG") {
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    }
+}
+
+/// Goes into a user namespace when files of other owners or mounts are needed and this process may not make them;
+/// returns at once when it may.
+pub(crate) fn enter_namespace() -> Result<(), Failure> {
+    if sandbox::userns::needs_entering() {
+        sandbox::userns::enter(None)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,47 @@
+//! `kiln pull`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use image::Platform;
+
+use super::enter_namespace;
+use crate::error::Failure;
+use crate::progress::Transfer;
+use crate::settings::{open_store, registry_options};
+use crate::{resolve, terminal};
+
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// Name of the image
+    image: String,
+    /// Platform to pull [default: this machine's]
+    #[arg(long)]
+    platform: Option<Platform>,
+    #[command(flatten)]
+    registry: resolve::RegistryArguments,
+    /// Print nothing but the digest
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+impl Arguments {
+    pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
+        enter_namespace()?;
+        let store = open_store(root)?;
+        let registry = registry::Registry::new(registry_options(self.registry.mirrors));
+        let name = resolve::reference(&self.image)?.or_latest();
+        let platform = self.platform.unwrap_or_else(Platform::host);
+        let pinned = registry.resolve(&name, &platform, &store)?;
+        let transfer = Transfer::new("pulling", self.quiet);
+        registry.pull(&pinned, &store, &transfer)?;
+        transfer.finish();
+        if name.tag.is_some() {
+            store.tag(&name, &pinned.descriptor)?;
+        }
+        store.sync()?;
+        terminal::result(&pinned.descriptor.digest().to_string());
+        Ok(ExitCode::SUCCESS)
+    }
+}

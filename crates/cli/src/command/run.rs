@@ -1,0 +1,302 @@
+//! `kiln run`.
+
+use std::io::{self, IsTerminal, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use registry::Registry;
+use rustix::termios::{self, OptionalActions, Termios};
+use runtime::{Options, Running, Volume};
+use sandbox::{Child, Io, Network, Status, Stdio};
+use solver::{Contexts, LocalWorker, WorkerSettings};
+use store::{LayerId, Store};
+
+use super::enter_namespace;
+use crate::error::Failure;
+use crate::resolve::{self, LocalImage};
+use crate::settings::{open_store, registry_options};
+use crate::signals;
+
+/// Exit codes as docker has them: kiln itself failed, the command cannot be executed, the command was not found.
+const FAILED: u8 = 125;
+const NOT_EXECUTABLE: u8 = 126;
+const NOT_FOUND: u8 = 127;
+
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// Remove the container when it ends
+    #[arg(long)]
+    rm: bool,
+    /// Hand stdin to the command
+    #[arg(short, long)]
+    interactive: bool,
+    /// Give the command a terminal
+    #[arg(short, long)]
+    tty: bool,
+    /// Environment variable; without a value, from the environment (repeatable)
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    env: Vec<String>,
+    /// File or directory to show in the container (repeatable)
+    #[arg(short, long, value_name = "SOURCE:TARGET[:ro]")]
+    volume: Vec<String>,
+    /// Directory to start in
+    #[arg(short, long, value_name = "DIR")]
+    workdir: Option<String>,
+    /// User to run as
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    user: Option<String>,
+    /// Program to run in place of the image's ENTRYPOINT
+    #[arg(long, value_name = "PROGRAM")]
+    entrypoint: Option<String>,
+    /// Network: the machine's, or none
+    #[arg(long, value_enum, default_value_t = NetworkMode::Host)]
+    network: NetworkMode,
+    /// The container's files cannot be written to
+    #[arg(long)]
+    read_only: bool,
+    /// Run under a minimal init that reaps processes and forwards signals
+    #[arg(long)]
+    init: bool,
+    /// Name for the container
+    #[arg(long)]
+    name: Option<String>,
+    /// Host name in the container
+    #[arg(long, value_name = "NAME")]
+    hostname: Option<String>,
+    #[command(flatten)]
+    registry: resolve::RegistryArguments,
+    /// The image; pulled when it is not in the store
+    image: String,
+    /// Command in place of the image's CMD
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum NetworkMode {
+    Host,
+    None,
+}
+
+impl Arguments {
+    pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
+        self.start(root).map_err(|failure| if failure.code == 1 { failure.code(FAILED) } else { failure })
+    }
+
+    fn start(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
+        if self.tty && !io::stdin().is_terminal() && self.interactive {
+            return Err(Failure::new("the input device is not a terminal").help("leave -t away"));
+        }
+        enter_namespace()?;
+        let store = open_store(root)?;
+        let (image, layers) = open_image(&store, &self.image, self.registry.mirrors.clone())?;
+        let options = self.options()?;
+        let running = Running::create(&store, &self.image, &image.config, &layers, &options)?;
+        let outcome = execute(&running, self.interactive, self.tty);
+        let code = match &outcome {
+            Ok(code) => *code,
+            Err(failure) => failure.code,
+        };
+        if self.rm {
+            running.discard()?;
+        } else {
+            running.exited(code.into())?;
+        }
+        outcome.map(ExitCode::from)
+    }
+
+    fn options(&self) -> Result<Options, Failure> {
+        let env = self.env.iter().filter_map(|text| match text.split_once('=') {
+            Some((name, value)) => Some((name.to_owned(), value.to_owned())),
+            None => std::env::var(text).ok().map(|value| (text.clone(), value)),
+        });
+        Ok(Options {
+            name: self.name.clone(),
+            command: self.command.clone(),
+            entrypoint: self.entrypoint.clone(),
+            env: env.collect(),
+            volumes: self.volume.iter().map(|v| volume(v)).collect::<Result<_, _>>()?,
+            working_dir: self.workdir.clone(),
+            user: self.user.clone(),
+            hostname: self.hostname.clone(),
+            network: match self.network {
+                NetworkMode::Host => Network::Host,
+                NetworkMode::None => Network::None,
+            },
+            read_only: self.read_only,
+            terminal: self.tty,
+            init: self.init,
+            resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(),
+            ..Options::default()
+        })
+    }
+}
+
+/// Reads `SOURCE:TARGET[:OPTIONS]`.
+fn volume(text: &str) -> Result<Volume, Failure> {
+    let wrong = |why: &str| Failure::new(format!("--volume {text}: {why}"));
+    let mut parts = text.split(':');
+    let (Some(source), Some(target)) = (parts.next(), parts.next()) else {
+        return Err(wrong("expected SOURCE:TARGET[:ro]").help("anonymous volumes are not supported yet"));
+    };
+    let mut read_only = false;
+    for option in parts.flat_map(|o| o.split(',')) {
+        match option {
+            "ro" => read_only = true,
+            "rw" => read_only = false,
+            other => return Err(wrong(&format!("option `{other}` is not supported"))),
+        }
+    }
+    if !target.starts_with('/') {
+        return Err(wrong("the target must be an absolute path"));
+    }
+    if !source.starts_with('/') && !source.starts_with('.') {
+        return Err(wrong("named volumes are not supported yet").help("give a path: ./DIR or /DIR"));
+    }
+    let source = std::path::absolute(source).map_err(|e| Failure::from_error(&e))?;
+    if !source.exists() {
+        std::fs::create_dir_all(&source)
+            .map_err(|e| Failure::from_error(&e).context(format!("failed to create {}", source.display())))?;
+    }
+    Ok(Volume { source, target: target.to_owned(), read_only })
+}
+
+/// Finds the image, in a registry if it is not here, and has its layers unpacked.
+fn open_image(
+    store: &Store,
+    text: &str,
+    mirrors: Vec<(String, String)>,
+) -> Result<(LocalImage, Vec<LayerId>), Failure> {
+    let registry = Registry::new(registry_options(mirrors));
+    let image = resolve::local_or_pull(store, &registry, text)?;
+    let contexts = Contexts::default();
+    let worker = LocalWorker::new(store, &registry, &contexts, WorkerSettings::default())?;
+    let layers = worker.materialize(&image.as_base())?;
+    Ok((image, layers))
+}
+
+/// Runs the container in the foreground and returns its exit code.
+fn execute(running: &Running, interactive: bool, tty: bool) -> Result<u8, Failure> {
+    let stdin = if interactive { Stdio::Inherit } else { Stdio::Null };
+    let io = if tty { Io::terminal() } else { Io { stdin, stdout: Stdio::Inherit, stderr: Stdio::Inherit } };
+    let child = sandbox::spawn(running.spec(), io).map_err(|error| {
+        let code = match error.kind() {
+            sandbox::ErrorKind::NotFound => NOT_FOUND,
+            sandbox::ErrorKind::NotExecutable => NOT_EXECUTABLE,
+            _ => FAILED,
+        };
+        Failure::from_error(&error).code(code)
+    })?;
+    let child = Arc::new(child);
+    let _forwarding = forward(&child, tty)?;
+    let _screen = if tty { Some(Screen::attach(&child, interactive)?) } else { None };
+    let exit = child.wait()?;
+    Ok(match exit.status {
+        Status::Code(code) => u8::try_from(code & 0xff).unwrap_or(u8::MAX),
+        Status::Signal(signal) => u8::try_from(128 + signal).unwrap_or(u8::MAX),
+    })
+}
+
+/// Hands the caller's signals on; the size of the terminal too.
+fn forward(child: &Arc<Child>, tty: bool) -> Result<signals::Guard, Failure> {
+    use signal_hook::consts::{SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
+    let target = Arc::clone(child);
+    let forwarded = [SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH];
+    signals::on(&forwarded, move |signal| {
+        if signal == SIGWINCH && tty {
+            resize(&target);
+        } else {
+            // The command may just have ended; then there is nobody to tell.
+            let _ = target.signal(signal);
+        }
+    })
+}
+
+fn resize(child: &Child) {
+    if let Ok(size) = termios::tcgetwinsize(io::stdout()) {
+        // A terminal that cannot be resized keeps its size.
+        let _ = child.resize(size.ws_row, size.ws_col);
+    }
+}
+
+/// The caller's terminal while it belongs to the container: raw, and put back on drop.
+struct Screen {
+    saved: Option<Termios>,
+    output: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Screen {
+    fn attach(child: &Child, interactive: bool) -> Result<Self, Failure> {
+        let Some(terminal) = child.terminal() else { return Err(Failure::new("the container has no terminal")) };
+        let master: OwnedFd = terminal.try_clone_to_owned()?;
+        resize(child);
+        let mut saved = None;
+        if interactive {
+            saved = make_raw()?;
+            let mut input = std::fs::File::from(master.try_clone()?);
+            std::thread::spawn(move || copy(&mut io::stdin().lock(), &mut input));
+        }
+        let mut source = std::fs::File::from(master);
+        let output = std::thread::spawn(move || copy(&mut source, &mut io::stdout().lock()));
+        Ok(Self { saved, output: Some(output) })
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        if let Some(output) = self.output.take() {
+            // Ends when the last process of the container has closed the terminal.
+            let _ = output.join();
+        }
+        if let Some(saved) = &self.saved {
+            // The terminal may be gone; nothing is left to restore then.
+            let _ = termios::tcsetattr(io::stdin().as_fd(), OptionalActions::Flush, saved);
+        }
+    }
+}
+
+fn make_raw() -> Result<Option<Termios>, Failure> {
+    let stdin = io::stdin();
+    if !stdin.is_terminal() {
+        return Ok(None);
+    }
+    let saved = termios::tcgetattr(&stdin)?;
+    let mut raw = saved.clone();
+    raw.make_raw();
+    termios::tcsetattr(&stdin, OptionalActions::Flush, &raw)?;
+    Ok(Some(saved))
+}
+
+/// Copies as it comes until one side ends; the other end of a pty reports EIO when it is closed.
+fn copy(from: &mut dyn Read, to: &mut dyn Write) {
+    let mut buffer = [0; 16 << 10];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(n) => {
+                if to.write_all(&buffer[..n]).and_then(|()| to.flush()).is_err() {
+                    return;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn volumes_are_paths_with_options() {
+        let read = volume("/:/data:ro").expect("a volume");
+        assert_eq!(read, Volume { source: "/".into(), target: "/data".into(), read_only: true });
+        for text in ["/a", "data:/x", "/:data", "/:/data:z"] {
+            assert!(volume(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What went wrong, for people: one line that says it, the chain of causes, and what helps.
+
+use std::error::Error;
+use std::fmt;
+
+/// A command that failed. Libraries' errors become the chain; spans are drawn beforehand into `excerpt`.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    message: String,
+    causes: Vec<String>,
+    excerpt: Option<String>,
+    help: Vec<String>,
+    /// What the process exits with.
+    pub(crate) code: u8,
+}
+
+impl Failure {
+    /// Returns a failure with exit code 1.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), causes: Vec::new(), excerpt: None, help: Vec::new(), code: 1 }
+    }
+
+    /// Wraps an error: its own text and the texts of its sources.
+    pub(crate) fn from_error(error: &(dyn Error + 'static)) -> Self {
+        let mut failure = Self::new(error.to_string());
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let text = cause.to_string();
+            // Some libraries repeat their source in their own text.
+            if !failure.message.contains(&text) && !failure.causes.iter().any(|c| c.contains(&text)) {
+                failure.causes.push(text);
+            }
+            source = cause.source();
+        }
+        failure
+    }
+
+    /// Sets what was being done when this happened.
+    #[must_use]
+    pub(crate) fn context(mut self, doing: impl Into<String>) -> Self {
+        let cause = std::mem::replace(&mut self.message, doing.into());
+        self.causes.insert(0, cause);
+        self
+    }
+
+    /// Adds a line that says what helps.
+    #[must_use]
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help.push(help.into());
+        self
+    }
+
+    /// Puts drawn diagnostics before the message.
+    #[must_use]
+    pub(crate) fn excerpt(mut self, excerpt: impl Into<String>) -> Self {
+        self.excerpt = Some(excerpt.into());
+        self
+    }
+
+    /// Sets the exit code.
+    #[must_use]
+    pub(crate) fn code(mut self, code: u8) -> Self {
+        self.code = code;
+        self
+    }
+}
+
+/// The lines as they go to stderr.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(excerpt) = &self.excerpt {
+            writeln!(f, "{}", excerpt.trim_end_matches('\n'))?;
+        }
+        write!(f, "error: {}", self.message)?;
+        for cause in &self.causes {
+            write!(f, ": {cause}")?;
+        }
+        for help in &self.help {
+            write!(f, "\n  = help: {help}")?;
+        }
+        Ok(())
+    }
+}
+
+impl<E: Error + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::from_error(&error)
+    }
+}

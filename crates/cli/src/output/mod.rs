@@ -1,0 +1,300 @@
+//! Outputs: `--output` of a build, and the archives of `kiln save`.
+
+pub(crate) mod table;
+pub(crate) mod tree;
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use image::{Descriptor, Reference};
+use plan::ResolvedBase;
+use registry::Registry;
+use store::Store;
+
+use crate::assemble::Assembled;
+use crate::error::Failure;
+use crate::progress::Transfer;
+use crate::resolve::{self, LocalImage};
+
+/// What kind of thing is written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum OutputKind {
+    Oci,
+    Docker,
+    Tar,
+    Local,
+    Image,
+    Push,
+    CacheOnly,
+}
+
+/// One `--output`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Output {
+    pub(crate) kind: OutputKind,
+    dest: Option<PathBuf>,
+    names: Vec<String>,
+    /// `tar=false`: an OCI layout directory instead of an archive.
+    archive: bool,
+}
+
+impl Output {
+    /// `--push`.
+    pub(crate) fn push() -> Self {
+        Self { kind: OutputKind::Push, dest: None, names: Vec::new(), archive: true }
+    }
+
+    /// Reads `type=…,dest=…`, a directory, or `-`.
+    pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
+        let wrong = |why: String| Failure::new(format!("--output {text}: {why}")).code(2);
+        if text == "-" {
+            return Ok(Self { kind: OutputKind::Tar, dest: None, names: Vec::new(), archive: true });
+        }
+        if !text.contains('=') {
+            return Ok(Self { kind: OutputKind::Local, dest: Some(text.into()), names: Vec::new(), archive: true });
+        }
+        let mut output = Self { kind: OutputKind::CacheOnly, dest: None, names: Vec::new(), archive: true };
+        let mut kind = None;
+        let mut push = false;
+        for field in fields(text) {
+            let (key, value) = field.split_once('=').ok_or_else(|| wrong(format!("`{field}` is not KEY=VALUE")))?;
+            match key.to_ascii_lowercase().as_str() {
+                "type" => kind = Some(value.to_owned()),
+                "dest" => output.dest = Some(value.into()),
+                "name" => output.names.extend(value.split(',').map(str::to_owned)),
+                "tar" => output.archive = value != "false",
+                "push" => push = value != "false",
+                "compression" if value == "gzip" => {}
+                "oci-mediatypes" if value == "true" => {}
+                other => return Err(wrong(format!("`{other}` is not supported"))),
+            }
+        }
+        let kind = kind.ok_or_else(|| wrong("type is missing".to_owned()))?;
+        output.kind = match kind.as_str() {
+            "oci" => OutputKind::Oci,
+            "docker" => OutputKind::Docker,
+            "tar" => OutputKind::Tar,
+            "local" => OutputKind::Local,
+            "image" if push => OutputKind::Push,
+            "image" => OutputKind::Image,
+            "registry" => OutputKind::Push,
+            "cacheonly" => OutputKind::CacheOnly,
+            other => {
+                let known = ["oci", "docker", "tar", "local", "image", "registry", "cacheonly"];
+                let failure = wrong(format!("unknown type `{other}`"));
+                return Err(match dockerfile::diagnostic::nearest(other, known) {
+                    Some(similar) => failure.help(format!("did you mean `{similar}`?")),
+                    None => failure.help(format!("known types: {}", known.join(", "))),
+                });
+            }
+        };
+        if output.kind == OutputKind::Local && output.dest.is_none() {
+            return Err(wrong("dest is missing: which directory?".to_owned()));
+        }
+        if !output.archive && output.dest.is_none() {
+            return Err(wrong("tar=false needs dest: a directory".to_owned()));
+        }
+        if output.dest.as_deref() == Some(Path::new("-")) {
+            output.dest = None;
+        }
+        Ok(output)
+    }
+
+    /// Returns the destination, which some kinds must have.
+    pub(crate) fn path(&self) -> Result<&Path, Failure> {
+        self.dest.as_deref().ok_or_else(|| Failure::new("the output needs dest"))
+    }
+
+    /// Says where it went.
+    pub(crate) fn describe(&self) -> String {
+        match (&self.dest, self.kind) {
+            (Some(path), _) => format!("wrote {}", path.display()),
+            (None, OutputKind::Push) => "pushed".to_owned(),
+            (None, OutputKind::Image | OutputKind::CacheOnly) => "kept in the store".to_owned(),
+            (None, _) => "wrote to stdout".to_owned(),
+        }
+    }
+
+    /// Opens the destination for an archive: a temporary file renamed when all is written, or stdout.
+    pub(crate) fn write(&self, fill: impl FnOnce(&mut dyn Write) -> Result<(), Failure>) -> Result<(), Failure> {
+        write_to(self.dest.as_deref(), fill)
+    }
+}
+
+/// Splits at commas; a field may be quoted with `"`.
+fn fields(text: &str) -> Vec<String> {
+    let mut fields = vec![String::new()];
+    let mut quoted = false;
+    for c in text.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ',' if !quoted => fields.push(String::new()),
+            _ => {
+                if let Some(field) = fields.last_mut() {
+                    field.push(c);
+                }
+            }
+        }
+    }
+    fields
+}
+
+fn write_to(dest: Option<&Path>, fill: impl FnOnce(&mut dyn Write) -> Result<(), Failure>) -> Result<(), Failure> {
+    let Some(path) = dest else {
+        let stdout = io::stdout();
+        if io::IsTerminal::is_terminal(&stdout) {
+            return Err(Failure::new("refusing to write an archive to the terminal")
+                .help("redirect stdout, or say where with dest= or --output"));
+        }
+        let mut out = io::BufWriter::with_capacity(1 << 20, stdout.lock());
+        fill(&mut out)?;
+        return Ok(out.flush()?);
+    };
+    let describe = |e: io::Error| Failure::from_error(&e).context(format!("failed to write {}", path.display()));
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = PathBuf::from(name);
+    let mut out = io::BufWriter::with_capacity(1 << 20, File::create(&temporary).map_err(describe)?);
+    let written = fill(&mut out)
+        .and_then(|()| out.flush().map_err(describe))
+        .and_then(|()| std::fs::rename(&temporary, path).map_err(describe));
+    if written.is_err() {
+        // Half an archive must not stay behind; the error that counts is the first one.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// An image just built, for outputs.
+#[derive(Debug)]
+pub(crate) struct Built<'a> {
+    pub(crate) image: &'a Assembled,
+    pub(crate) base: Option<&'a ResolvedBase>,
+    pub(crate) names: &'a [Reference],
+}
+
+impl Built<'_> {
+    /// The names of the output itself, else those of the build.
+    fn names(&self, output: &Output) -> Result<Vec<Reference>, Failure> {
+        if output.names.is_empty() {
+            return Ok(self.names.to_vec());
+        }
+        output.names.iter().map(|n| resolve::tag_name(n)).collect()
+    }
+}
+
+/// `type=image`: further names.
+pub(crate) fn named(output: &Output, built: &Built<'_>, store: &Store) -> Result<(), Failure> {
+    for name in built.names(output)? {
+        store.tag(&name, &built.image.manifest)?;
+    }
+    Ok(())
+}
+
+/// `type=registry`.
+pub(crate) fn push(output: &Output, built: &Built<'_>, store: &Store, registry: &Registry) -> Result<(), Failure> {
+    let names = built.names(output)?;
+    if names.is_empty() {
+        return Err(Failure::new("type=registry needs a name to push to").help("give one with --tag or name="));
+    }
+    fetch_base(store, registry, built.base)?;
+    for name in names {
+        let transfer = Transfer::new("pushing", true);
+        registry.push(&name, &built.image.manifest, store, &transfer)?;
+    }
+    Ok(())
+}
+
+/// `type=oci` and `type=docker`.
+pub(crate) fn built_archive(
+    output: &Output,
+    built: &Built<'_>,
+    store: &Store,
+    registry: &Registry,
+) -> Result<(), Failure> {
+    fetch_base(store, registry, built.base)?;
+    let names = built.names(output)?;
+    let image = [(built.image.manifest.clone(), names)];
+    match (output.kind, output.archive) {
+        (OutputKind::Oci, false) => Ok(image::layout::write_dir(output.path()?, store, &image)?),
+        (OutputKind::Oci, true) => output.write(|out| Ok(image::layout::write_tar(out, store, &image)?)),
+        (_, false) => Err(Failure::new("type=docker is always an archive: leave tar=false away")),
+        (_, true) => output.write(|out| Ok(image::archive::write(out, store, &image)?)),
+    }
+}
+
+/// The two archive formats of `kiln save`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ArchiveKind {
+    Docker,
+    Oci,
+}
+
+/// Writes images of the store to one archive; several names of one image share it.
+pub(crate) fn archive(
+    store: &Store,
+    kind: ArchiveKind,
+    images: &[LocalImage],
+    dest: Option<&Path>,
+) -> Result<(), Failure> {
+    let mut named: Vec<(Descriptor, Vec<Reference>)> = Vec::new();
+    for image in images {
+        let name = image.name.clone();
+        match named.iter_mut().find(|(d, _)| d.digest() == image.descriptor.digest()) {
+            Some((_, names)) if names.contains(&name) => {}
+            Some((_, names)) => names.push(name),
+            None => named.push((image.descriptor.clone(), vec![name])),
+        }
+    }
+    write_to(dest, |out| {
+        Ok(match kind {
+            ArchiveKind::Docker => image::archive::write(out, store, &named)?,
+            ArchiveKind::Oci => image::layout::write_tar(out, store, &named)?,
+        })
+    })
+}
+
+/// Pulls blobs of an image's layers that were left in the registry.
+pub(crate) fn fetch_missing(store: &Store, registry: &Registry, image: &LocalImage) -> Result<(), Failure> {
+    fetch(store, registry, &image.name, image.manifest.layers())
+}
+
+fn fetch_base(store: &Store, registry: &Registry, base: Option<&ResolvedBase>) -> Result<(), Failure> {
+    base.map_or(Ok(()), |base| fetch(store, registry, &base.reference, base.manifest.layers()))
+}
+
+fn fetch(store: &Store, registry: &Registry, name: &Reference, layers: &[Descriptor]) -> Result<(), Failure> {
+    let transfer = Transfer::new("pulling", !crate::terminal::is_terminal());
+    for layer in layers {
+        if !store.has_blob(&image::manifest::digest_of(layer)?) {
+            registry.fetch_layer(name, layer, store, &transfer)?;
+        }
+    }
+    transfer.finish();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs_are_read_as_buildx_reads_them() {
+        let parse = |text| Output::parse(text).expect("an output");
+        assert_eq!(parse("out").kind, OutputKind::Local);
+        assert_eq!(parse("-").kind, OutputKind::Tar);
+        let oci = parse("type=oci,dest=a.tar");
+        assert_eq!((oci.kind, oci.dest), (OutputKind::Oci, Some("a.tar".into())));
+        assert_eq!(parse("type=image,push=true,name=a").kind, OutputKind::Push);
+        assert_eq!(parse("\"type=image\",\"name=a,b\"").names, ["a", "b"]);
+        assert_eq!(parse("type=tar,dest=-").dest, None);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        for text in ["type=zip", "dest=a", "type=oci,color=red", "type=local", "type=oci,tar=false"] {
+            assert!(Output::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! One JSON object a line, for programs.
+
+use solver::Event;
+use serde_json::{Value, json};
+
+use super::{Reader, Step};
+use crate::terminal;
+
+/// Prints every event as it comes.
+pub(super) struct Json {
+    steps: Vec<Step>,
+}
+
+impl Json {
+    pub(super) fn new(steps: Vec<Step>) -> Self {
+        Self { steps }
+    }
+
+    fn name(&self, vertex: plan::VertexId) -> &str {
+        self.steps.get(vertex.0 as usize).map_or("", |step| &step.name)
+    }
+
+    fn object(&self, event: Event) -> Value {
+        match event {
+            Event::Started { vertex } => json!({"event": "started", "vertex": vertex.0, "name": self.name(vertex)}),
+            Event::Cached { vertex } => json!({"event": "cached", "vertex": vertex.0, "name": self.name(vertex)}),
+            Event::Output { vertex, stream, bytes } => json!({
+                "event": "output", "vertex": vertex.0, "stream": stream.name(), "text": String::from_utf8_lossy(&bytes),
+            }),
+            Event::Pull { vertex, digest, done, total } => json!({
+                "event": "pull", "vertex": vertex.0, "digest": digest.to_string(), "done": done, "total": total,
+            }),
+            Event::Finished { vertex, elapsed, .. } => {
+                json!({"event": "finished", "vertex": vertex.0, "seconds": elapsed.as_secs_f64()})
+            }
+            Event::Failed { vertex, message } => json!({"event": "failed", "vertex": vertex.0, "message": message}),
+            Event::Canceled { vertex } => json!({"event": "canceled", "vertex": vertex.0}),
+        }
+    }
+}
+
+impl Reader for Json {
+    fn event(&mut self, event: Event) {
+        let object = self.object(event);
+        terminal::note(&object.to_string());
+    }
+
+    fn finish(&mut self) {}
+}

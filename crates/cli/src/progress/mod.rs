@@ -1,0 +1,255 @@
+//! Showing what a build does: three readers of one stream of events.
+
+mod json;
+mod plain;
+mod transfer;
+mod tty;
+
+use std::sync::mpsc::Receiver;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use plan::{Op, Plan};
+use solver::{Event, Solution};
+
+pub(crate) use transfer::Transfer;
+
+use crate::command::Results;
+use crate::error::Failure;
+use crate::terminal;
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Mode {
+    Tty,
+    Plain,
+    Json,
+    Quiet,
+}
+
+impl Mode {
+    /// Reads `--progress`; `auto` is `tty` on a terminal and `plain` elsewhere.
+    pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
+        match text {
+            "auto" | "" if terminal::is_terminal() => Ok(Self::Tty),
+            "auto" | "" | "plain" => Ok(Self::Plain),
+            "tty" if terminal::is_terminal() => Ok(Self::Tty),
+            "tty" => Err(Failure::new("--progress=tty needs a terminal on stderr").help("use --progress=plain").code(2)),
+            "json" => Ok(Self::Json),
+            "quiet" | "none" => Ok(Self::Quiet),
+            "rawjson" => Err(Failure::new("--progress=rawjson is not supported yet").help("use --progress=json").code(2)),
+            _ => Err(Failure::new(format!("invalid progress mode `{text}`"))
+                .help("expected auto, tty, plain, json or quiet")
+                .code(2)),
+        }
+    }
+}
+
+/// A reader of events, one at a time, until the build is over.
+trait Reader: Send {
+    fn event(&mut self, event: Event);
+    fn finish(&mut self);
+}
+
+/// The thread that shows.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    thread: JoinHandle<()>,
+}
+
+impl Progress {
+    /// Starts showing the events of a build.
+    pub(crate) fn start(mode: Mode, plan: &Plan, events: Receiver<Event>) -> Self {
+        let names = steps(plan);
+        let mut reader: Box<dyn Reader> = match mode {
+            Mode::Tty => Box::new(tty::Tty::new(names)),
+            Mode::Plain => Box::new(plain::Plain::new(names)),
+            Mode::Json => Box::new(json::Json::new(names)),
+            Mode::Quiet => Box::new(Quiet),
+        };
+        let thread = std::thread::spawn(move || {
+            for event in events {
+                reader.event(event);
+            }
+            reader.finish();
+        });
+        Self { thread }
+    }
+
+    /// Waits until everything has been shown; all senders must be gone.
+    pub(crate) fn finish(self) {
+        // A reader that panicked has shown what it could.
+        let _ = self.thread.join();
+    }
+}
+
+struct Quiet;
+
+impl Reader for Quiet {
+    fn event(&mut self, _: Event) {}
+    fn finish(&mut self) {}
+}
+
+/// What is shown of a vertex.
+#[derive(Clone, Debug)]
+struct Step {
+    name: String,
+    /// A base image is a step only when it is pulled.
+    base: bool,
+}
+
+fn steps(plan: &Plan) -> Vec<Step> {
+    plan.vertices.iter().map(|v| Step { name: v.name.clone(), base: matches!(v.op, Op::Base(_)) }).collect()
+}
+
+/// Shows a build in which nothing had to run.
+pub(crate) fn cached(mode: Mode, plan: &Plan, solution: &Solution) {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    if matches!(mode, Mode::Quiet) {
+        return;
+    }
+    for (index, _) in solution.vertices.iter().enumerate() {
+        let id = plan::VertexId(u32::try_from(index).unwrap_or(u32::MAX));
+        // The receiver is right here.
+        let _ = sender.send(Event::Cached { vertex: id });
+    }
+    drop(sender);
+    let names = steps(plan);
+    let mut reader: Box<dyn Reader> = match mode {
+        Mode::Json => Box::new(json::Json::new(names)),
+        // Nothing moves: the plain form serves a terminal too.
+        _ => Box::new(plain::Plain::new(names)),
+    };
+    for event in receiver {
+        reader.event(event);
+    }
+    reader.finish();
+}
+
+/// The last line: what came out, and how long it took.
+pub(crate) fn summary(solution: &Solution, results: &Results, elapsed: Duration) {
+    let steps = solution.vertices.iter().filter(|v| v.is_step);
+    let (hit, run): (Vec<_>, Vec<_>) = steps.partition(|v| v.hit);
+    for image in &results.images {
+        terminal::note(&format!("image {}", image.config.digest()));
+    }
+    for line in &results.written {
+        terminal::note(line);
+    }
+    terminal::note(&format!("done in {}: {} run, {} cached", seconds(elapsed), run.len(), hit.len()));
+}
+
+/// A duration with the digits that matter.
+pub(crate) fn seconds(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    match seconds {
+        s if s < 0.1 => format!("{:.1}ms", s * 1000.0),
+        s if s < 100.0 => format!("{s:.1}s"),
+        _ => format!("{}m{:02}s", duration.as_secs() / 60, duration.as_secs() % 60),
+    }
+}
+
+/// Splits output into lines, keeping what is unfinished for later.
+#[derive(Debug, Default)]
+struct Lines {
+    pending: Vec<u8>,
+}
+
+impl Lines {
+    /// A line longer than this is shown in pieces.
+    const LIMIT: usize = 16 << 10;
+
+    fn push(&mut self, bytes: &[u8], mut line: impl FnMut(&str)) {
+        for &byte in bytes {
+            if byte == b'\n' || self.pending.len() >= Self::LIMIT {
+                self.flush(&mut line);
+            }
+            if byte != b'\n' {
+                self.pending.push(byte);
+            } else if self.pending.is_empty() {
+                continue;
+            }
+        }
+    }
+
+    fn flush(&mut self, mut line: impl FnMut(&str)) {
+        let text = String::from_utf8_lossy(&self.pending);
+        // A carriage return redraws the line: what follows the last one is what would be seen.
+        let text = text.trim_end_matches('\r');
+        line(&visible(text.rsplit('\r').next().unwrap_or(text)));
+        self.pending.clear();
+    }
+
+    fn finish(&mut self, line: impl FnMut(&str)) {
+        if !self.pending.is_empty() {
+            self.flush(line);
+        }
+    }
+}
+
+/// Drops control characters but tabs and colors: a step must not move the cursor or rename the window.
+fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        if c == '\u{1b}' && chars.peek() == Some(&'[') {
+            let mut sequence = String::from("\u{1b}[");
+            chars.next();
+            for c in chars.by_ref() {
+                sequence.push(c);
+                if ('@'..='~').contains(&c) {
+                    break;
+                }
+            }
+            if sequence.ends_with('m') {
+                out.push_str(&sequence);
+            }
+        } else if c == '\t' || !c.is_control() {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(chunks: &[&[u8]]) -> Vec<String> {
+        let mut out = Vec::new();
+        let mut lines = Lines::default();
+        for chunk in chunks {
+            lines.push(chunk, |l| out.push(l.to_owned()));
+        }
+        lines.finish(|l| out.push(l.to_owned()));
+        out
+    }
+
+    #[test]
+    fn lines_are_put_together_across_chunks() {
+        assert_eq!(lines(&[b"a", b"b\nc\n", b"\nd"]), ["ab", "c", "", "d"]);
+    }
+
+    #[test]
+    fn carriage_returns_keep_the_last_text() {
+        assert_eq!(lines(&[b"10%\r50%\r100%\r\ndone\n"]), ["100%", "done"]);
+    }
+
+    #[test]
+    fn control_sequences_are_dropped_but_colors() {
+        assert_eq!(lines(&[b"\x1b[31mred\x1b[0m\x1b[2J\x07\tx\n"]), ["\u{1b}[31mred\u{1b}[0m\tx"]);
+    }
+
+    #[test]
+    fn long_lines_come_in_pieces() {
+        let long = vec![b'x'; Lines::LIMIT * 2 + 1];
+        assert_eq!(lines(&[&long]).iter().map(String::len).collect::<Vec<_>>(), [Lines::LIMIT, Lines::LIMIT, 1]);
+    }
+
+    #[test]
+    fn durations_show_what_matters() {
+        assert_eq!(seconds(Duration::from_micros(7_340)), "7.3ms");
+        assert_eq!(seconds(Duration::from_millis(1_260)), "1.3s");
+        assert_eq!(seconds(Duration::from_secs(125)), "2m05s");
+    }
+}

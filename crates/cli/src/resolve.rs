@@ -1,0 +1,214 @@
+//! From names on the command line and in Dockerfiles to images.
+
+use clap::Args;
+use dockerfile::diagnostic::nearest;
+use image::{Descriptor, ImageConfig, ImageManifest, Platform, Reference};
+use plan::{BaseKey, BaseRequest, ResolvedBase};
+use registry::Registry;
+use store::Store;
+
+use crate::error::Failure;
+
+/// Configurations and manifests above this size are refused.
+const DOCUMENT_LIMIT: u64 = 4 << 20;
+
+/// Flags of every command that talks to a registry.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct RegistryArguments {
+    /// Ask MIRROR before HOST (repeatable): --registry-mirror docker.io=mirror.example.com
+    #[arg(long = "registry-mirror", value_name = "HOST=MIRROR", value_parser = mirror)]
+    pub(crate) mirrors: Vec<(String, String)>,
+}
+
+fn mirror(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((host, mirror)) if !host.is_empty() && !mirror.is_empty() => Ok((host.to_owned(), mirror.to_owned())),
+        _ => Err("expected HOST=MIRROR".to_owned()),
+    }
+}
+
+/// An image of the store, opened.
+#[derive(Debug)]
+pub(crate) struct LocalImage {
+    pub(crate) name: Reference,
+    pub(crate) descriptor: Descriptor,
+    pub(crate) manifest: ImageManifest,
+    pub(crate) config: ImageConfig,
+}
+
+impl LocalImage {
+    /// Returns the image as something to build on or to run.
+    pub(crate) fn as_base(&self) -> ResolvedBase {
+        ResolvedBase {
+            reference: self.name.clone(),
+            descriptor: self.descriptor.clone(),
+            manifest: self.manifest.clone(),
+            config: self.config.clone(),
+        }
+    }
+}
+
+/// Reads a name.
+pub(crate) fn reference(text: &str) -> Result<Reference, Failure> {
+    Ok(text.parse::<Reference>()?)
+}
+
+/// Reads a name that something is to be called: no digest, `latest` by default.
+pub(crate) fn tag_name(text: &str) -> Result<Reference, Failure> {
+    let name = reference(text)?.or_latest();
+    if name.digest.is_some() {
+        return Err(Failure::new(format!("`{text}` cannot be given as a name: it has a digest")).help("use NAME[:TAG]"));
+    }
+    Ok(name)
+}
+
+/// Returns the repository as people write it.
+pub(crate) fn familiar_repository(name: &Reference) -> String {
+    Reference { tag: None, digest: None, ..name.clone() }.familiar()
+}
+
+/// Finds an image of the store by name, or by (the start of) its id.
+pub(crate) fn local(store: &Store, text: &str) -> Result<LocalImage, Failure> {
+    if let Some((name, descriptor)) = by_id(store, text)? {
+        return open(store, name, descriptor);
+    }
+    let name = reference(text)?.or_latest();
+    match store.resolve(&name)? {
+        Some(descriptor) => open(store, name, descriptor),
+        None => Err(unknown_image(store, text)),
+    }
+}
+
+/// Finds an image of the store, or fetches what a registry says of it; layers come when they are needed.
+pub(crate) fn local_or_pull(store: &Store, registry: &Registry, text: &str) -> Result<LocalImage, Failure> {
+    if let Some((name, descriptor)) = by_id(store, text)? {
+        return open(store, name, descriptor);
+    }
+    let key = BaseKey { reference: reference(text)?.or_latest(), platform: Platform::host() };
+    let request = BaseRequest { key, explicit_platform: false, span: dockerfile::Span::default() };
+    let ResolvedBase { reference, descriptor, manifest, config } = base(store, registry, &request, Pull::Missing)?;
+    Ok(LocalImage { name: reference, descriptor, manifest, config })
+}
+
+/// Says that an image is not in the store, and offers the nearest name.
+pub(crate) fn unknown_image(store: &Store, text: &str) -> Failure {
+    let names: Vec<String> = store.references().unwrap_or_default().iter().map(|(n, _)| n.familiar()).collect();
+    let short: Vec<&str> = names.iter().map(|n| n.strip_suffix(":latest").unwrap_or(n)).collect();
+    let failure = Failure::new(format!("no image named `{text}` in the store"));
+    match nearest(text, names.iter().map(String::as_str).chain(short)) {
+        Some(similar) => failure.help(format!("a similar name exists: `{similar}`")),
+        None => failure.help("`kiln images` lists what is there, `kiln pull` fetches from a registry"),
+    }
+}
+
+/// An image id (of the config, as docker has it) or a prefix of at least four digits that fits just one.
+fn by_id(store: &Store, text: &str) -> Result<Option<(Reference, Descriptor)>, Failure> {
+    let prefix = text.strip_prefix("sha256:").unwrap_or(text);
+    if prefix.len() < 4 || !prefix.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase()) {
+        return Ok(None);
+    }
+    for (name, descriptor) in store.references()? {
+        let image = open(store, name, descriptor)?;
+        let ids = [image.manifest.config().digest().to_string(), image.descriptor.digest().to_string()];
+        if ids.iter().any(|id| id["sha256:".len()..].starts_with(prefix)) {
+            return Ok(Some((image.name, image.descriptor)));
+        }
+    }
+    Ok(None)
+}
+
+/// Returns all names of one image.
+pub(crate) fn names_of(store: &Store, descriptor: &Descriptor) -> Result<Vec<Reference>, Failure> {
+    let names = store.references()?;
+    Ok(names.into_iter().filter(|(_, d)| d.digest() == descriptor.digest()).map(|(name, _)| name).collect())
+}
+
+/// Opens a named manifest; of an index, the manifest for this machine.
+pub(crate) fn open(store: &Store, name: Reference, descriptor: Descriptor) -> Result<LocalImage, Failure> {
+    open_for(store, name, descriptor, &Platform::host())
+}
+
+fn open_for(
+    store: &Store,
+    name: Reference,
+    descriptor: Descriptor,
+    platform: &Platform,
+) -> Result<LocalImage, Failure> {
+    let digest = image::manifest::digest_of(&descriptor)?;
+    let bytes = store.read_blob(&digest, DOCUMENT_LIMIT)?;
+    match image::manifest::Document::parse(&bytes, Some(descriptor.media_type().as_ref()))? {
+        image::manifest::Document::Index(index) => {
+            let chosen = Platform::select(index.manifests(), platform).cloned().ok_or_else(|| {
+                Failure::new(format!("image `{}` has nothing for platform {platform}", name.familiar()))
+            })?;
+            open_for(store, name, chosen, platform)
+        }
+        image::manifest::Document::Manifest(manifest) => {
+            let config = store.read_blob(&image::manifest::digest_of(manifest.config())?, DOCUMENT_LIMIT)?;
+            let config = ImageConfig::parse(&config)?;
+            Ok(LocalImage { name, descriptor, manifest, config })
+        }
+    }
+}
+
+/// How a base image is looked for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Pull {
+    /// The store first, then the registry.
+    Missing,
+    /// Always ask the registry what a tag stands for.
+    Always,
+}
+
+/// Answers the plan's questions about base images, all at once when there are several.
+pub(crate) fn bases(
+    store: &Store,
+    registry: &Registry,
+    requests: &[BaseRequest],
+    pull: Pull,
+) -> Vec<(BaseKey, Result<ResolvedBase, Failure>)> {
+    if let [request] = requests {
+        return vec![(request.key.clone(), base(store, registry, request, pull))];
+    }
+    std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            requests.iter().map(|request| (request, scope.spawn(|| base(store, registry, request, pull)))).collect();
+        threads
+            .into_iter()
+            .map(|(request, thread)| {
+                let answer = thread.join().unwrap_or_else(|_| Err(Failure::new("resolving the base image panicked")));
+                (request.key.clone(), answer)
+            })
+            .collect()
+    })
+}
+
+fn base(store: &Store, registry: &Registry, request: &BaseRequest, pull: Pull) -> Result<ResolvedBase, Failure> {
+    let BaseKey { reference, platform } = &request.key;
+    if (pull == Pull::Missing || reference.registry == LAYOUT_HOST)
+        && let Some(descriptor) = store.resolve(reference)?
+    {
+        let image = open_for(store, reference.clone(), descriptor, platform)?;
+        if !request.explicit_platform || image.config.platform().rank_for(platform).is_some() {
+            return Ok(ResolvedBase {
+                reference: image.name,
+                descriptor: image.descriptor,
+                manifest: image.manifest,
+                config: image.config,
+            });
+        }
+    }
+    let pinned = registry.resolve(reference, platform, store)?;
+    if reference.tag.is_some() && reference.digest.is_none() {
+        store.tag(reference, &pinned.descriptor)?;
+    }
+    Ok(ResolvedBase {
+        reference: reference.clone(),
+        descriptor: pinned.descriptor,
+        manifest: pinned.manifest,
+        config: pinned.config,
+    })
+}
+
+/// The registry part of names given to images read from an OCI layout: no real host can be called so.
+pub(crate) const LAYOUT_HOST: &str = "oci-layout.invalid";

@@ -1,0 +1,78 @@
+//! What the environment says, read in one place.
+
+use std::env;
+use std::path::PathBuf;
+
+use store::Store;
+
+use crate::error::Failure;
+
+/// Where the store is, unless `--root` says otherwise: `KILN_ROOT`, `/var/lib/kiln` for root, the user's data directory
+/// for others (XDG Base Directory Specification).
+pub(crate) fn store_root(flag: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    if let Some(root) = flag.or_else(|| non_empty("KILN_ROOT").map(PathBuf::from)) {
+        return Ok(root);
+    }
+    // Inside our own user namespace the caller is root too; the identity outside decides.
+    if caller_is_root() {
+        return Ok(PathBuf::from("/var/lib/kiln"));
+    }
+    if let Some(data) = non_empty("XDG_DATA_HOME").map(PathBuf::from).filter(|p| p.is_absolute()) {
+        return Ok(data.join("kiln"));
+    }
+    home().map(|home| home.join(".local/share/kiln")).ok_or_else(|| {
+        Failure::new("cannot tell where the store should be: HOME is not set").help("say where with --root or KILN_ROOT")
+    })
+}
+
+/// Opens the store.
+pub(crate) fn open_store(root: Option<PathBuf>) -> Result<Store, Failure> {
+    let root = store_root(root)?;
+    Ok(Store::open(&root)?)
+}
+
+fn caller_is_root() -> bool {
+    rustix::process::getuid().is_root() && sandbox::userns::identity() == sandbox::Identity::Root
+}
+
+/// The caller's home directory.
+pub(crate) fn home() -> Option<PathBuf> {
+    non_empty("HOME").map(PathBuf::from)
+}
+
+/// How to reach registries: docker's configuration, `registries.conf` of the machine and the user.
+pub(crate) fn registry_options(mirrors: Vec<(String, String)>) -> registry::Options {
+    let docker = non_empty("DOCKER_CONFIG").map(PathBuf::from).or_else(|| home().map(|h| h.join(".docker")));
+    let mut registries_conf = Vec::new();
+    if let Some(path) = non_empty("CONTAINERS_REGISTRIES_CONF") {
+        registries_conf.push(PathBuf::from(path));
+    } else if let Some(user) = home().map(|h| h.join(".config/containers/registries.conf")).filter(|p| p.exists()) {
+        registries_conf.push(user);
+    } else {
+        registries_conf.push(PathBuf::from("/etc/containers/registries.conf"));
+        registries_conf.extend(drop_ins("/etc/containers/registries.conf.d"));
+    }
+    registry::Options {
+        mirrors,
+        docker_config: docker.map(|dir| dir.join("config.json")),
+        registries_conf,
+        certs_dirs: vec!["/etc/containers/certs.d".into(), "/etc/docker/certs.d".into()],
+        ..registry::Options::default()
+    }
+}
+
+fn drop_ins(directory: &str) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok().map(|e| e.path()))
+        .filter(|path| path.extension().is_some_and(|e| e == "conf"))
+        .collect();
+    files.sort();
+    files
+}
+
+/// An environment variable that is set to something.
+pub(crate) fn non_empty(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
