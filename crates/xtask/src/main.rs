@@ -1,1 +1,37 @@
-fn main() {}
+//! What a newcomer and CI run: `cargo xtask demo` and `cargo xtask test`, set-up included.
+
+mod demo;
+mod peers;
+mod rootfs;
+mod setup;
+mod shell;
+mod test;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["demo"] => demo::run(),
+        ["test", rest @ ..] => test::run(rest),
+        ["peers", rest @ ..] => peers::run(rest),
+        _ => {
+            shell::say(USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            shell::say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+
+  demo            build kiln, build an image, run it, change a file, build again
+  test [--long]   install what the tests need and run all of them; --long runs the long form of the randomized ones
+  peers           time kiln beside buildah, podman and docker on the same Dockerfiles";

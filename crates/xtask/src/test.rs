@@ -1,0 +1,109 @@
+//! `cargo xtask test`: everything, set-up included.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::setup::{self, USER};
+use crate::shell::{cargo, command, output, say, target_dir, title, workspace};
+
+/// A file of each package that a test uses, and the package.
+const PACKAGES: &[(&str, &str)] = &[
+    ("busybox", "busybox-static"),
+    ("newuidmap", "uidmap"),
+    ("mmdebstrap", "mmdebstrap"),
+    ("docker-registry", "docker-registry"),
+    ("skopeo", "skopeo"),
+    ("umoci", "umoci"),
+    ("podman", "podman"),
+    ("crun", "crun"),
+    ("strace", "strace"),
+    ("setfattr", "attr"),
+    ("setcap", "libcap2-bin"),
+    ("script", "bsdutils"),
+];
+
+pub(crate) fn run_all(long: bool) -> Result<()> {
+    setup::packages(PACKAGES)?;
+    title("format and lints");
+    crate::shell::run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    crate::shell::run(&mut cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    title(if setup::is_root() { "all tests, as root" } else { "all tests, without root" });
+    let mut tests = cargo(&["test", "--workspace", "--no-fail-fast"]);
+    environment(&mut tests, long);
+    crate::shell::run(&mut tests)?;
+    if setup::is_root() {
+        setup::user()?;
+        for binary in test_binaries(&["sandbox", "cli"])? {
+            rootless(&binary, long)?;
+        }
+    }
+    say("\nall tests passed");
+    Ok(())
+}
+
+pub(crate) fn run(arguments: &[&str]) -> Result<()> {
+    match arguments {
+        [] => run_all(false),
+        ["--long"] => run_all(true),
+        _ => bail!("unknown argument; `cargo xtask test [--long]`"),
+    }
+}
+
+fn environment(command: &mut Command, long: bool) {
+    // A namespace test that cannot run is a failure here, not a skip.
+    command.env("REQUIRE_USERNS", "1").env("REQUIRE_TOOLS", "1");
+    if long {
+        command.env("PROPTEST_CASES", "10000").env("KILN_TEST_LONG", "1");
+    }
+}
+
+/// Returns the compiled test programs of some packages.
+fn test_binaries(packages: &[&str]) -> Result<Vec<PathBuf>> {
+    let mut command = cargo(&["test", "--no-run", "--message-format=json", "--quiet"]);
+    for package in packages {
+        command.args(["-p", package]);
+    }
+    let mut binaries = Vec::new();
+    for line in output(&mut command)?.lines() {
+        let message: serde_json::Value = serde_json::from_str(line).context("cargo's messages")?;
+        let is_test = message["profile"]["test"].as_bool() == Some(true);
+        let integration = message["target"]["kind"].as_array().is_some_and(|k| k.iter().any(|k| k == "test"));
+        if let (true, true, Some(path)) = (is_test, integration, message["executable"].as_str()) {
+            binaries.push(PathBuf::from(path));
+        }
+    }
+    Ok(binaries)
+}
+
+/// Runs a test program as the unprivileged user, from a place that user can read.
+fn rootless(binary: &Path, long: bool) -> Result<()> {
+    let name = binary.file_name().context("a file name")?;
+    title(&format!("{} as {USER}", name.to_string_lossy()));
+    let place = std::env::temp_dir().join(format!("kiln-rootless-{}", std::process::id()));
+    fs::create_dir_all(&place)?;
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o755))?;
+    let outcome = (|| {
+        fs::copy(binary, place.join("tests"))?;
+        for program in ["kiln", "box-probe"] {
+            let built = target_dir().join("debug").join(program);
+            if built.exists() {
+                fs::copy(built, place.join(program))?;
+            }
+        }
+        crate::shell::run(command("cp", ["-r"]).arg(workspace().join("testdata")).arg(place.join("testdata")))?;
+        crate::shell::run(command("chmod", ["-R", "a+rX"]).arg(&place))?;
+        let mut command = command("runuser", ["-u", USER, "--"]);
+        command.arg(place.join("tests")).current_dir(&place);
+        command.env("KILN_BIN", place.join("kiln")).env("KILN_TESTDATA", place.join("testdata"));
+        command.env("BOX_PROBE", place.join("box-probe")).env("HOME", format!("/home/{USER}"));
+        command.env_remove("XDG_RUNTIME_DIR").env_remove("XDG_DATA_HOME");
+        environment(&mut command, long);
+        crate::shell::run(&mut command)
+    })();
+    fs::remove_dir_all(&place)?;
+    outcome
+}
