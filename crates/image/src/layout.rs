@@ -10,11 +10,11 @@ use crate::graph::is_manifest;
 use crate::{Digest, Error, Reference};
 
 mod dir;
-mod tar;
+mod tarball;
 
 pub use dir::{Layout, read_dir, write_dir};
-pub use tar::write_tar;
-pub(crate) use tar::{Member, blob_name, write_members};
+pub use tarball::write_tar;
+pub(crate) use tarball::{Member, blob_name, write_members};
 
 /// The content of the file `oci-layout`.
 pub(crate) const OCI_LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;

@@ -16,6 +16,8 @@ pub mod manifest;
 pub mod media_type;
 pub mod platform;
 pub mod reference;
+#[cfg(test)]
+mod testing;
 
 pub use blobs::{BlobSink, Blobs, MemoryBlobs};
 pub use config::ImageConfig;

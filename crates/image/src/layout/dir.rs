@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use oci_spec::image::Descriptor;
+use serde::Serialize;
 use serde_json::Value;
 
 use super::{Loaded, Named, OCI_LAYOUT, choose, images};
@@ -114,27 +115,30 @@ fn existing_entries(dir: &Path) -> Result<Vec<Value>, Error> {
 }
 
 /// Writes the index: entries that were there and have none of the new names, then the new ones.
-fn extended_index(mut entries: Vec<Value>, images: &[Named]) -> Vec<u8> {
-    for entry in images.iter().flat_map(Named::entries) {
-        entries.retain(|old| !is_replaced(old, &entry));
-        entries.push(serde_json::to_value(AnyDescriptor::new(&entry)).expect("strings and numbers are always JSON"));
+fn extended_index(mut existing: Vec<Value>, images: &[Named]) -> Vec<u8> {
+    #[derive(Serialize)]
+    #[serde(untagged)]
+    enum Entry<'a> {
+        Existing(Value),
+        New(AnyDescriptor<'a>),
     }
-    index_json(entries)
+    let new: Vec<Descriptor> = images.iter().flat_map(Named::entries).collect();
+    existing.retain(|old| !new.iter().any(|new| is_replaced(old, new)));
+    let existing = existing.into_iter().map(Entry::Existing);
+    index_json(existing.chain(new.iter().map(AnyDescriptor::new).map(Entry::New)).collect())
 }
 
 /// True if `old` is named as `new` is. Readers look at the tag alone, unless both have full names that differ: a layout
-/// may hold `a:latest` beside `b:latest`.
+/// may hold `a:latest` beside `b:latest`. Without a name, the same image is not entered twice.
 fn is_replaced(old: &Value, new: &Descriptor) -> bool {
     let old_name = |name: &str| old.get("annotations").and_then(|all| all.get(name)).and_then(Value::as_str);
-    let (full, tag) = (annotation(new, IMAGE_NAME), annotation(new, REF_NAME));
-    match (old_name(IMAGE_NAME), full) {
+    if old_name(REF_NAME) != annotation(new, REF_NAME) {
+        return false;
+    }
+    match (old_name(IMAGE_NAME), annotation(new, IMAGE_NAME)) {
         (Some(old), Some(new)) => old == new,
-        _ if tag.is_some() => old_name(REF_NAME) == tag,
-        (None, None) => {
-            let digest = old.get("digest").and_then(Value::as_str);
-            old_name(REF_NAME).is_none() && digest == Some(new.digest().as_ref())
-        }
-        _ => false,
+        (None, None) => old.get("digest").and_then(Value::as_str) == Some(new.digest().as_ref()),
+        _ => annotation(new, REF_NAME).is_some(),
     }
 }
 
