@@ -1,9 +1,11 @@
 //! From layers and a configuration to an image in the store.
 
+use std::collections::BTreeMap;
+
 use image::config::History;
 use image::layer::{Compression, PackOptions};
-use image::manifest::{self, Style};
-use image::{Descriptor, Digest, ImageConfig, media_type};
+use image::descriptor::descriptor;
+use image::{Descriptor, Digest, ImageConfig, Manifest, Style, media_type};
 use store::{LayerId, Packed, Store};
 
 use crate::error::Failure;
@@ -36,12 +38,12 @@ pub(crate) struct Options {
     /// `SOURCE_DATE_EPOCH`: no new time is later than this.
     pub(crate) epoch: Option<i64>,
     pub(crate) style: Style,
-    pub(crate) annotations: Vec<(String, String)>,
+    pub(crate) annotations: BTreeMap<String, String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { compression: Compression::default(), epoch: None, style: Style::Oci, annotations: Vec::new() }
+        Self { compression: Compression::default(), epoch: None, style: Style::Oci, annotations: BTreeMap::new() }
     }
 }
 
@@ -59,10 +61,9 @@ pub(crate) fn image(store: &Store, assembly: Assembly) -> Result<Assembled, Fail
     config.rootfs.diff_ids.extend(packed.iter().map(|p| p.diff_id));
     add_history(&mut config, history, options.epoch);
     let config = put(store, media_type::OCI_CONFIG, &config.to_json())?;
-    let descriptors: Vec<Descriptor> =
-        base_layers.iter().map(manifest::to_oci).chain(packed.into_iter().map(|p| p.descriptor)).collect();
-    let manifest = manifest::build(&config, &descriptors, options.style, &options.annotations);
-    let manifest = put(store, media_type::OCI_MANIFEST, manifest.bytes())?;
+    let layers: Vec<Descriptor> = base_layers.into_iter().chain(packed.into_iter().map(|p| p.descriptor)).collect();
+    let manifest = Manifest::build(&config, &layers, options.style, &options.annotations)?;
+    let manifest = put(store, manifest.media_type, &manifest.bytes)?;
     Ok(Assembled { manifest, config })
 }
 
@@ -104,5 +105,5 @@ fn put(store: &Store, media_type: &str, bytes: &[u8]) -> Result<Descriptor, Fail
     if !store.has_blob(&digest) {
         store.put_blob(Some((digest, size)), &mut &bytes[..])?;
     }
-    Ok(manifest::descriptor(media_type, &digest, size))
+    Ok(descriptor(media_type, digest, size))
 }

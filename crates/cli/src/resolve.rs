@@ -2,7 +2,9 @@
 
 use clap::Args;
 use dockerfile::diagnostic::nearest;
-use image::{Descriptor, ImageConfig, ImageManifest, Platform, Reference};
+use image::descriptor::digest_of;
+use image::manifest::Parsed;
+use image::{Descriptor, ImageConfig, ImageManifest, Manifest, Platform, Reference};
 use plan::{BaseKey, BaseRequest, ResolvedBase};
 use registry::Registry;
 use store::Store;
@@ -134,21 +136,31 @@ fn open_for(
     descriptor: Descriptor,
     platform: &Platform,
 ) -> Result<LocalImage, Failure> {
-    let digest = image::manifest::digest_of(&descriptor)?;
-    let bytes = store.read_blob(&digest, DOCUMENT_LIMIT)?;
-    match image::manifest::Document::parse(&bytes, Some(descriptor.media_type().as_ref()))? {
-        image::manifest::Document::Index(index) => {
-            let chosen = Platform::select(index.manifests(), platform).cloned().ok_or_else(|| {
-                Failure::new(format!("image `{}` has nothing for platform {platform}", name.familiar()))
-            })?;
-            open_for(store, name, chosen, platform)
+    match read_manifest(store, &descriptor)?.parsed {
+        Parsed::Index(index) => {
+            let chosen = platform.select(index.manifests())?.clone();
+            let Parsed::Image(manifest) = read_manifest(store, &chosen)?.parsed else {
+                return Err(Failure::new(format!("image `{}` is an index of indexes", name.familiar())));
+            };
+            opened(store, name, chosen, *manifest)
         }
-        image::manifest::Document::Manifest(manifest) => {
-            let config = store.read_blob(&image::manifest::digest_of(manifest.config())?, DOCUMENT_LIMIT)?;
-            let config = ImageConfig::parse(&config)?;
-            Ok(LocalImage { name, descriptor, manifest, config })
-        }
+        Parsed::Image(manifest) => opened(store, name, descriptor, *manifest),
     }
+}
+
+fn read_manifest(store: &Store, descriptor: &Descriptor) -> Result<Manifest, Failure> {
+    let bytes = store.read_blob(&digest_of(descriptor)?, DOCUMENT_LIMIT)?;
+    Ok(Manifest::parse(bytes, Some(descriptor.media_type().as_ref()))?)
+}
+
+fn opened(
+    store: &Store,
+    name: Reference,
+    descriptor: Descriptor,
+    manifest: ImageManifest,
+) -> Result<LocalImage, Failure> {
+    let config = store.read_blob(&digest_of(manifest.config())?, DOCUMENT_LIMIT)?;
+    Ok(LocalImage { name, descriptor, manifest, config: ImageConfig::parse(&config)? })
 }
 
 /// How a base image is looked for.

@@ -29,7 +29,7 @@ impl Arguments {
         let store = open_store(root)?;
         let path = self.input.or(self.path).filter(|p| p.as_os_str() != "-");
         let loaded = match &path {
-            Some(path) if path.is_dir() => image::layout::read_dir(path, &store),
+            Some(path) if path.is_dir() => image::layout::read_dir(path, None, &store),
             Some(path) => {
                 let file = File::open(path)
                     .map_err(|e| Failure::from_error(&e).context(format!("failed to open {}", path.display())))?;

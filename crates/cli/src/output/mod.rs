@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use image::{Descriptor, Reference};
+use image::{Descriptor, Named, Reference};
 use plan::ResolvedBase;
 use registry::Registry;
 use store::Store;
@@ -215,7 +215,7 @@ pub(crate) fn built_archive(
 ) -> Result<(), Failure> {
     fetch_base(store, registry, built.base)?;
     let names = built.names(output)?;
-    let image = [(built.image.manifest.clone(), names)];
+    let image = [Named { target: built.image.manifest.clone(), names }];
     match (output.kind, output.archive) {
         (OutputKind::Oci, false) => Ok(image::layout::write_dir(output.path()?, store, &image)?),
         (OutputKind::Oci, true) => output.write(|out| Ok(image::layout::write_tar(out, store, &image)?)),
@@ -238,13 +238,13 @@ pub(crate) fn archive(
     images: &[LocalImage],
     dest: Option<&Path>,
 ) -> Result<(), Failure> {
-    let mut named: Vec<(Descriptor, Vec<Reference>)> = Vec::new();
+    let mut named: Vec<Named> = Vec::new();
     for image in images {
         let name = image.name.clone();
-        match named.iter_mut().find(|(d, _)| d.digest() == image.descriptor.digest()) {
-            Some((_, names)) if names.contains(&name) => {}
-            Some((_, names)) => names.push(name),
-            None => named.push((image.descriptor.clone(), vec![name])),
+        match named.iter_mut().find(|n| n.target.digest() == image.descriptor.digest()) {
+            Some(known) if known.names.contains(&name) => {}
+            Some(known) => known.names.push(name),
+            None => named.push(Named { target: image.descriptor.clone(), names: vec![name] }),
         }
     }
     write_to(dest, |out| {
@@ -267,7 +267,7 @@ fn fetch_base(store: &Store, registry: &Registry, base: Option<&ResolvedBase>) -
 fn fetch(store: &Store, registry: &Registry, name: &Reference, layers: &[Descriptor]) -> Result<(), Failure> {
     let transfer = Transfer::new("pulling", !crate::terminal::is_terminal());
     for layer in layers {
-        if !store.has_blob(&image::manifest::digest_of(layer)?) {
+        if !store.has_blob(&image::descriptor::digest_of(layer)?) {
             registry.fetch_layer(name, layer, store, &transfer)?;
         }
     }

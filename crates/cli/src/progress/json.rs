@@ -1,6 +1,6 @@
 //! One JSON object a line, for programs.
 
-use solver::Event;
+use solver::{Event, Stream};
 use serde_json::{Value, json};
 
 use super::{Reader, Step};
@@ -25,17 +25,29 @@ impl Json {
             Event::Started { vertex } => json!({"event": "started", "vertex": vertex.0, "name": self.name(vertex)}),
             Event::Cached { vertex } => json!({"event": "cached", "vertex": vertex.0, "name": self.name(vertex)}),
             Event::Output { vertex, stream, bytes } => json!({
-                "event": "output", "vertex": vertex.0, "stream": stream.name(), "text": String::from_utf8_lossy(&bytes),
+                "event": "output", "vertex": vertex.0, "stream": stream_name(stream), "text": String::from_utf8_lossy(&bytes),
             }),
             Event::Pull { vertex, digest, done, total } => json!({
-                "event": "pull", "vertex": vertex.0, "digest": digest.to_string(), "done": done, "total": total,
+                "event": "pull", "vertex": vertex.map(|v| v.0), "digest": digest.to_string(), "done": done, "total": total,
             }),
-            Event::Finished { vertex, elapsed, .. } => {
-                json!({"event": "finished", "vertex": vertex.0, "seconds": elapsed.as_secs_f64()})
+            Event::Unpack { vertex, digest } => json!({
+                "event": "unpack", "vertex": vertex.map(|v| v.0), "digest": digest.to_string(),
+            }),
+            Event::Finished { vertex, elapsed, unchanged } => json!({
+                "event": "finished", "vertex": vertex.0, "seconds": elapsed.as_secs_f64(), "unchanged": unchanged,
+            }),
+            Event::Failed { vertex, elapsed } => {
+                json!({"event": "failed", "vertex": vertex.0, "seconds": elapsed.as_secs_f64()})
             }
-            Event::Failed { vertex, message } => json!({"event": "failed", "vertex": vertex.0, "message": message}),
             Event::Canceled { vertex } => json!({"event": "canceled", "vertex": vertex.0}),
         }
+    }
+}
+
+fn stream_name(stream: Stream) -> &'static str {
+    match stream {
+        Stream::Stdout => "stdout",
+        Stream::Stderr => "stderr",
     }
 }
 

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use plan::{Op, Plan};
-use solver::{Event, Solution};
+use solver::{Event, Outcome, Solution};
 
 pub(crate) use transfer::Transfer;
 
@@ -128,15 +128,16 @@ pub(crate) fn cached(mode: Mode, plan: &Plan, solution: &Solution) {
 
 /// The last line: what came out, and how long it took.
 pub(crate) fn summary(solution: &Solution, results: &Results, elapsed: Duration) {
-    let steps = solution.vertices.iter().filter(|v| v.is_step);
-    let (hit, run): (Vec<_>, Vec<_>) = steps.partition(|v| v.hit);
+    let count = |wanted: fn(&Outcome) -> bool| solution.vertices.iter().filter(|v| wanted(&v.outcome)).count();
+    let hit = count(|o| *o == Outcome::Hit);
+    let run = count(|o| matches!(o, Outcome::Ran | Outcome::Unchanged));
     for image in &results.images {
         terminal::note(&format!("image {}", image.config.digest()));
     }
     for line in &results.written {
         terminal::note(line);
     }
-    terminal::note(&format!("done in {}: {} run, {} cached", seconds(elapsed), run.len(), hit.len()));
+    terminal::note(&format!("done in {}: {run} run, {hit} cached", seconds(elapsed)));
 }
 
 /// A duration with the digits that matter.

@@ -68,7 +68,7 @@ impl Reader for Plain {
                     state.lines.push(&bytes, |line| print_line(number, begun, line));
                 }
             }
-            Event::Pull { vertex, digest, done, total } => {
+            Event::Pull { vertex: Some(vertex), digest, done, total } => {
                 if let Some((number, state)) = self.introduce(vertex) {
                     let elapsed = state.begun.elapsed();
                     if done == total || elapsed >= state.pulled + PULL_INTERVAL {
@@ -78,7 +78,16 @@ impl Reader for Plain {
                     }
                 }
             }
-            Event::Finished { vertex, elapsed, .. } => self.end(vertex, &format!("DONE {}", seconds(elapsed))),
+            Event::Unpack { vertex: Some(vertex), digest } => {
+                if let Some((number, _)) = self.introduce(vertex) {
+                    terminal::note(&format!("#{number} unpacking {digest}"));
+                }
+            }
+            Event::Pull { vertex: None, .. } | Event::Unpack { vertex: None, .. } => {}
+            Event::Finished { vertex, elapsed, unchanged } => {
+                let same = if unchanged { " (result unchanged)" } else { "" };
+                self.end(vertex, &format!("DONE {}{same}", seconds(elapsed)));
+            }
             Event::Failed { vertex, .. } => self.end(vertex, "ERROR"),
             Event::Canceled { vertex } => self.end(vertex, "CANCELED"),
         }

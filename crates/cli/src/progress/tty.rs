@@ -75,14 +75,21 @@ impl Reader for Tty {
                     bar.set_message(text);
                 }
             }
-            Event::Pull { vertex, done, total, .. } => {
+            Event::Pull { vertex: Some(vertex), done, total, .. } => {
                 if let Some((bar, _)) = self.bar(vertex) {
                     let size = crate::output::table::size;
                     bar.set_message(format!("  {} / {}", size(done), size(total)));
                 }
             }
-            Event::Finished { vertex, elapsed, .. } => {
-                self.end(vertex, |step| format!("✓ {}  {}", step.name, seconds(elapsed)));
+            Event::Unpack { vertex: Some(vertex), .. } => {
+                if let Some((bar, _)) = self.bar(vertex) {
+                    bar.set_message("  unpacking");
+                }
+            }
+            Event::Pull { vertex: None, .. } | Event::Unpack { vertex: None, .. } => {}
+            Event::Finished { vertex, elapsed, unchanged } => {
+                let same = if unchanged { ", result unchanged" } else { "" };
+                self.end(vertex, |step| format!("✓ {}  {}{same}", step.name, seconds(elapsed)));
             }
             Event::Failed { vertex, .. } => self.end(vertex, |step| format!("✗ {}  failed", step.name)),
             Event::Canceled { vertex } => self.end(vertex, |step| format!("- {}  canceled", step.name)),

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use plan::Plan;
 use serde::Serialize;
-use solver::Solution;
+use solver::{Outcome, Solution};
 use store::Store;
 
 use crate::error::Failure;
@@ -21,8 +21,8 @@ struct Account<'a> {
 #[derive(Serialize)]
 struct Step<'a> {
     name: &'a str,
-    key: String,
-    hit: bool,
+    key: Option<String>,
+    outcome: &'a str,
     milliseconds: u128,
 }
 
@@ -44,8 +44,13 @@ pub(super) fn write(
         .zip(&solution.vertices)
         .map(|(vertex, report)| Step {
             name: &vertex.name,
-            key: report.key.to_string(),
-            hit: report.hit,
+            key: report.key.map(|key| key.to_string()),
+            outcome: match report.outcome {
+                Outcome::Base => "base",
+                Outcome::Hit => "hit",
+                Outcome::Ran => "ran",
+                Outcome::Unchanged => "unchanged",
+            },
             milliseconds: report.elapsed.as_millis(),
         })
         .collect();

@@ -45,9 +45,12 @@ pub(super) fn solve(error: SolveError, plan: &Plan, sources: &Sources) -> Failur
     let Some(vertex) = error.vertex.map(|id| &plan.vertices[id.0 as usize]) else {
         return Failure::from_error(&error.kind);
     };
-    if let SolveErrorKind::CopyMissing { span, similar, .. } = &error.kind {
-        let mut diagnostic = Diagnostic::error(*span, "no such path in the build context or stage")
+    if let SolveErrorKind::CopyMissing { span, similar, ignored, .. } = &error.kind {
+        let mut diagnostic = Diagnostic::error(span.unwrap_or(vertex.span), "no such path in the build context or stage")
             .label(format!("needed by stage `{}`", vertex.stage));
+        if *ignored {
+            diagnostic = diagnostic.help("the file is there, but an ignore file leaves it out");
+        }
         if let Some(similar) = similar {
             diagnostic = diagnostic.help(format!("a similar path exists: `{similar}`"));
         }

@@ -207,12 +207,13 @@ pub(super) fn layout_name(context: &str) -> Reference {
 fn import_layout(store: &Store, context: &str, path: &Path, selector: Option<&str>) -> Result<(), Failure> {
     let describe = |f: Failure| f.context(format!("build context `{context}` (oci-layout://{})", path.display()));
     let loaded = if path.is_dir() {
-        image::layout::select_dir(path, selector, store)
+        image::layout::read_dir(path, selector, store)
     } else {
         let file = File::open(path).map_err(|e| describe(Failure::from_error(&e)))?;
-        image::layout::select_tar(file, selector, store)
+        image::archive::load(file, store)
     };
-    let descriptor = loaded.map_err(|e| describe(Failure::from_error(&e)))?;
-    store.tag(&layout_name(context), &descriptor)?;
+    let loaded = loaded.map_err(|e| describe(Failure::from_error(&e)))?;
+    let chosen = image::layout::choose(&loaded, selector).map_err(|e| describe(Failure::from_error(&e)))?;
+    store.tag(&layout_name(context), &chosen.manifest)?;
     Ok(())
 }

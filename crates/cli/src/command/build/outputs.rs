@@ -116,7 +116,7 @@ fn assemble_target(
             history,
             options: assemble::Options {
                 epoch: options.epoch,
-                annotations: options.annotations.clone(),
+                annotations: options.annotations.iter().cloned().collect(),
                 ..assemble::Options::default()
             },
         },
