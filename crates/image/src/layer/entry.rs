@@ -27,13 +27,28 @@ pub struct Metadata {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Kind {
     /// `opaque`: nothing of lower layers shows through (image-spec layer.md, Opaque Whiteout).
-    Directory { opaque: bool },
-    File { size: u64, content: ContentHash },
+    Directory {
+        opaque: bool,
+    },
+    File {
+        size: u64,
+        content: ContentHash,
+    },
     /// Another name of the file at `target` in the same layer. `target` is the least path of the file and is a `File`.
-    Hardlink { target: LayerPath },
-    Symlink { target: Box<[u8]> },
-    CharDevice { major: u32, minor: u32 },
-    BlockDevice { major: u32, minor: u32 },
+    Hardlink {
+        target: LayerPath,
+    },
+    Symlink {
+        target: Box<[u8]>,
+    },
+    CharDevice {
+        major: u32,
+        minor: u32,
+    },
+    BlockDevice {
+        major: u32,
+        minor: u32,
+    },
     Fifo,
     /// The path of lower layers is gone (image-spec layer.md, Whiteouts). Its metadata is all zero.
     Whiteout,
@@ -75,24 +90,29 @@ impl Index {
     /// Returns `path` itself, if it has an entry, and all entries below it.
     pub fn subtree(&self, path: &LayerPath) -> &[Entry] {
         let start = self.entries.partition_point(|e| e.path < *path);
-        let len = self.entries[start..].partition_point(|e| e.path.strip_prefix(path).is_some());
+        let len = self.entries[start..].partition_point(|e| e.path.starts_with(path));
         &self.entries[start..start + len]
     }
 
     /// Returns the id of what the layer contains: BLAKE3 over every entry without its time.
     pub fn content_id(&self) -> ContentId {
-        todo!()
+        super::content::content_id(&self.entries)
     }
 
     /// Writes the index for the disk, with a version and a checksum of itself.
     pub fn encode(&self) -> Vec<u8> {
-        todo!()
+        super::codec::encode(&self.entries)
     }
 
     /// Reads what [`encode`](Self::encode) wrote; an error for anything else, however damaged.
     pub fn decode(bytes: &[u8]) -> Result<Self, DamagedIndex> {
-        let _ = bytes;
-        todo!()
+        super::codec::decode(bytes).map(|entries| Self { entries })
+    }
+}
+
+impl FromIterator<Entry> for Index {
+    fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Self {
+        Self::new(entries.into_iter().collect())
     }
 }
 
@@ -100,3 +120,36 @@ impl Index {
 #[derive(Debug, thiserror::Error)]
 #[error("damaged layer index: {0}")]
 pub struct DamagedIndex(pub &'static str);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str, size: u64) -> Entry {
+        let path = LayerPath::new(path.as_bytes()).unwrap();
+        Entry { path, kind: Kind::File { size, content: ContentHash([0; 32]) }, metadata: Metadata::default() }
+    }
+
+    fn paths(entries: &[Entry]) -> Vec<String> {
+        entries.iter().map(|e| e.path.to_string()).collect()
+    }
+
+    #[test]
+    fn of_one_path_the_last_entry_wins() {
+        let index = Index::new(vec![file("b", 1), file("a", 2), file("b", 3)]);
+        assert_eq!(index.entries(), [file("a", 2), file("b", 3)]);
+    }
+
+    #[test]
+    fn a_subtree_is_the_path_and_what_is_below_it() {
+        let index: Index = ["a.b", "a/b", "a", "a/b/c", "ab", "a-"].map(|p| file(p, 0)).into_iter().collect();
+        let subtree = |p: &str| paths(index.subtree(&LayerPath::new(p.as_bytes()).unwrap()));
+        assert_eq!(subtree("a"), ["/a", "/a/b", "/a/b/c"]);
+        assert_eq!(subtree("a/b"), ["/a/b", "/a/b/c"]);
+        assert_eq!(subtree("a.b"), ["/a.b"]);
+        assert_eq!(subtree("a/c"), [""; 0]);
+        assert_eq!(subtree("").len(), 6);
+        assert!(index.get(&LayerPath::new(b"a/b").unwrap()).is_some());
+        assert!(index.get(&LayerPath::new(b"a/").unwrap().join(b"x")).is_none());
+    }
+}

@@ -39,6 +39,12 @@ impl LayerPath {
         Some(Self(out.into()))
     }
 
+    /// Takes bytes that the caller has found to be a proper path.
+    pub(super) fn from_checked(path: &[u8]) -> Self {
+        debug_assert!(Self::new(path).is_some_and(|proper| *proper.0 == *path));
+        Self(path.into())
+    }
+
     /// Cleans `path` lexically as if it stood at the root: `..` is clamped there. `None` only for a NUL byte.
     pub fn clamped(path: &[u8]) -> Option<Self> {
         if path.contains(&0) {
@@ -91,6 +97,19 @@ impl LayerPath {
         }
     }
 
+    /// True at `ancestor` itself and for everything below it.
+    pub fn starts_with(&self, ancestor: &Self) -> bool {
+        match self.0.strip_prefix(&*ancestor.0) {
+            Some(rest) => ancestor.is_root() || matches!(rest, [] | [b'/', ..]),
+            None => false,
+        }
+    }
+
+    /// Returns how many components the path has.
+    pub fn depth(&self) -> usize {
+        self.components().count()
+    }
+
     /// True for the root of the tree.
     pub fn is_root(&self) -> bool {
         self.0.is_empty()
@@ -128,8 +147,12 @@ impl LayerPath {
 
 impl Ord for LayerPath {
     fn cmp(&self, other: &Self) -> Ordering {
-        let rank = |&b: &u8| if b == b'/' { 0 } else { u16::from(b) + 1 };
-        self.0.iter().map(rank).cmp(other.0.iter().map(rank))
+        // A slash ranks below every byte of a name, so that only the first difference matters.
+        let rank = |b: u8| if b == b'/' { 0 } else { b };
+        match self.0.iter().zip(&*other.0).find(|(a, b)| a != b) {
+            Some((a, b)) => rank(*a).cmp(&rank(*b)),
+            None => self.0.len().cmp(&other.0.len()),
+        }
     }
 }
 
@@ -148,5 +171,86 @@ impl fmt::Display for LayerPath {
 impl fmt::Debug for LayerPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", String::from_utf8_lossy(&self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn path(text: &str) -> LayerPath {
+        LayerPath::new(text.as_bytes()).unwrap()
+    }
+
+    #[track_caller]
+    fn check_new(input: &[u8], expected: Option<&str>) {
+        let got = LayerPath::new(input);
+        assert_eq!(got.as_ref().map(LayerPath::as_bytes), expected.map(str::as_bytes));
+    }
+
+    #[test]
+    fn new_takes_what_stays_inside() {
+        check_new(b"", Some(""));
+        check_new(b"/", Some(""));
+        check_new(b"./", Some(""));
+        check_new(b"./a//b/./c/", Some("a/b/c"));
+        check_new(b"/etc/passwd", Some("etc/passwd"));
+        check_new(b"...", Some("..."));
+        check_new(b"..", None);
+        check_new(b"a/../b", None);
+        check_new(b"a/..", None);
+        check_new(b"a\0b", None);
+    }
+
+    #[test]
+    fn clamped_stays_at_the_root() {
+        assert_eq!(LayerPath::clamped(b"../../a/../b/./c"), Some(path("b/c")));
+        assert_eq!(LayerPath::clamped(b"/.."), Some(LayerPath::root()));
+        assert_eq!(LayerPath::clamped(b"a\0"), None);
+    }
+
+    #[test]
+    fn a_directory_comes_right_before_what_is_below_it() {
+        let mut paths: Vec<_> = ["a.b", "a/b", "b", "a", "", "a-", "a/b/c", "a\u{1}", "a/b.c"].map(path).into();
+        paths.sort();
+        assert_eq!(paths, ["", "a", "a/b", "a/b/c", "a/b.c", "a\u{1}", "a-", "a.b", "b"].map(path));
+    }
+
+    #[test]
+    fn parts_of_a_path() {
+        let p = path("usr/lib/x");
+        assert_eq!(p.file_name(), b"x");
+        assert_eq!(p.parent(), Some(path("usr/lib")));
+        assert_eq!(path("usr").parent(), Some(LayerPath::root()));
+        assert_eq!(LayerPath::root().parent(), None);
+        assert_eq!(LayerPath::root().file_name(), b"");
+        assert_eq!((p.depth(), LayerPath::root().depth()), (3, 0));
+        assert_eq!(p.strip_prefix(&path("usr")), Some(path("lib/x")));
+        assert_eq!(p.strip_prefix(&path("us")), None);
+        assert!(p.starts_with(&p) && p.starts_with(&LayerPath::root()) && !p.starts_with(&path("usr/li")));
+        assert_eq!(path("usr").join(b"bin").as_bytes(), b"usr/bin");
+        assert_eq!(LayerPath::root().join_path(&p), p);
+        assert_eq!(path("a").join_path(&path("b/c")), path("a/b/c"));
+        assert_eq!(LayerPath::root().as_path(), Path::new("."));
+    }
+
+    fn any_path() -> impl Strategy<Value = LayerPath> {
+        proptest::collection::vec("[ab.\u{1}-]{1,2}", 0..4)
+            .prop_filter_map("climbs out", |parts| LayerPath::new(parts.join("/").as_bytes()))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn order_is_by_component(a in any_path(), b in any_path()) {
+            prop_assert_eq!(a.cmp(&b), a.components().cmp(b.components()));
+        }
+
+        #[test]
+        fn starts_with_agrees_with_strip_prefix(a in any_path(), b in any_path()) {
+            prop_assert_eq!(a.starts_with(&b), a.strip_prefix(&b).is_some());
+        }
     }
 }
