@@ -1,0 +1,151 @@
+//! Power loss: nothing is synced step by step.
+//!
+//! Before a process gives anything a name, it puts a *mark* into `dirty/`: an empty file named after this boot of the
+//! machine, locked while the process lives. [`Store::sync`] brings everything to the disk with one `syncfs` and takes
+//! the marks away that it covered. So a mark of an earlier boot says that names given after it may stand for data that
+//! was lost: they are verified when the store is next opened ([`crate::recover`]). A clean store has no `dirty/`.
+//!
+//! Filesystems with a journal keep the order of names: a mark is on the disk before the names it stands for. The boot
+//! is in its name, since the data of a small file may come late.
+
+use std::fs::File;
+use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::files::random_hex;
+use crate::lock::lock;
+use crate::{Result, Store, fault, recover};
+
+const DIRTY: &str = "dirty";
+
+/// The mark of this process, if it has written since its last sync.
+#[derive(Debug, Default)]
+pub(crate) struct Marks(RwLock<Option<Mark>>);
+
+#[derive(Debug)]
+struct Mark {
+    name: String,
+    _lock: File,
+}
+
+impl Marks {
+    fn read(&self) -> RwLockReadGuard<'_, Option<Mark>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Option<Mark>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store {
+    /// Makes everything written so far survive a power loss (one `syncfs`), and takes the marks away that say otherwise.
+    /// Does nothing if this process wrote nothing since the last time.
+    pub fn sync(&self) -> Result<()> {
+        // From here on, whoever writes makes a new mark: the old one covers only what has its name.
+        let Some(mark) = self.inner.marks.write().take() else { return Ok(()) };
+        let covered = self.marks_of_dead()?;
+        if let Err(error) = self.sync_filesystem() {
+            self.inner.marks.write().get_or_insert(mark);
+            return Err(error);
+        }
+        self.dir().unlink(&mark.name)?;
+        self.remove_marks(&covered)
+    }
+
+    /// Gives what is at `from` its name. Every name that has to outlive a power loss is given here.
+    pub(crate) fn name(&self, from: &str, to: &str) -> Result<()> {
+        let _marked = self.marked()?;
+        self.dir().rename(from, to)
+    }
+
+    /// Waits for a mark of this process and keeps it until the guard is dropped.
+    fn marked(&self) -> Result<RwLockReadGuard<'_, Option<Mark>>> {
+        loop {
+            let mark = self.inner.marks.read();
+            if mark.is_some() {
+                return Ok(mark);
+            }
+            drop(mark);
+            let mut mark = self.inner.marks.write();
+            if mark.is_none() {
+                *mark = Some(self.mark()?);
+            }
+        }
+    }
+
+    fn mark(&self) -> Result<Mark> {
+        let temporary = self.temporary()?;
+        let file = self.dir().create(&temporary)?;
+        lock(&file, true).map_err(self.dir().fails("lock", &temporary))?;
+        let name = format!("{DIRTY}/{}_{}", boot_id(), random_hex::<8>()?);
+        self.dir().rename(&temporary, &name)?;
+        Ok(Mark { name, _lock: file })
+    }
+
+    fn sync_filesystem(&self) -> Result<()> {
+        let synced = fault::point().and_then(|()| Ok(rustix::fs::syncfs(self.dir().fd())?));
+        synced.map_err(self.dir().fails("sync", "."))
+    }
+
+    /// Returns the marks that nobody holds any more.
+    fn marks_of_dead(&self) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for name in self.dir().list(DIRTY)? {
+            let name = format!("{DIRTY}/{name}");
+            if let Some(file) = self.dir().open_file(&name)?
+                && file.try_lock().is_ok()
+            {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn remove_marks(&self, names: &[String]) -> Result<()> {
+        names.iter().try_for_each(|name| self.dir().unlink(name).map(drop))?;
+        self.dir().rmdir(DIRTY).map(drop)
+    }
+
+    /// Verifies what a power loss may have taken, once.
+    pub(crate) fn recover_if_unclean(&self) -> Result<()> {
+        if !self.dir().exists(DIRTY) || self.marks_before_boot()?.is_empty() {
+            return Ok(());
+        }
+        let _alone = self.wait_for("recovery")?;
+        let marks = self.marks_before_boot()?;
+        let mut since = i64::MAX;
+        for mark in &marks {
+            since = since.min(self.dir().stat(mark)?.map_or(0, |stat| stat.st_ctime));
+        }
+        if marks.is_empty() {
+            return Ok(());
+        }
+        recover::verify_since(self, since)?;
+        self.sync_filesystem()?;
+        self.remove_marks(&marks)
+    }
+
+    /// Returns the marks of an earlier boot. On a shared disk another machine has another boot, and holds its marks.
+    fn marks_before_boot(&self) -> Result<Vec<String>> {
+        let of_this_boot = format!("{DIRTY}/{}_", boot_id());
+        let foreign = |name: &String| !name.starts_with(&of_this_boot);
+        if !self.dir().list(DIRTY)?.iter().any(|name| foreign(&format!("{DIRTY}/{name}"))) {
+            return Ok(Vec::new());
+        }
+        Ok(self.marks_of_dead()?.into_iter().filter(foreign).collect())
+    }
+}
+
+/// Returns what names this boot of the machine (random(4), `boot_id`).
+fn boot_id() -> &'static str {
+    static BOOT_ID: OnceLock<String> = OnceLock::new();
+    BOOT_ID.get_or_init(|| {
+        let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let id: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+        if id.is_empty() { "unknown".to_owned() } else { id }
+    })
+}
+
+#[cfg(test)]
+#[path = "sync_tests.rs"]
+mod tests;
