@@ -10,6 +10,9 @@ pub struct Timestamp {
     pub nanoseconds: u32,
 }
 
+/// Names and values of extended attributes, sorted by name.
+pub type Xattrs = Vec<(Box<[u8]>, Box<[u8]>)>;
+
 /// What every kind of file has.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Metadata {
@@ -20,7 +23,7 @@ pub struct Metadata {
     /// Not part of any content id.
     pub mtime: Timestamp,
     /// Sorted by name; names as the image means them (`security.capability`, `user.x`), never overlay's own.
-    pub xattrs: Vec<(Box<[u8]>, Box<[u8]>)>,
+    pub xattrs: Xattrs,
 }
 
 /// What stands at a path.

@@ -10,10 +10,7 @@ use std::rc::Rc;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
 
-use super::{LayerPath, Metadata, Timestamp};
-
-/// Extended attributes, sorted by name.
-pub(super) type Xattrs = Vec<(Box<[u8]>, Box<[u8]>)>;
+use super::{LayerPath, Metadata, Timestamp, Xattrs};
 
 /// Longer paths are resolved in pieces: the kernel takes at most 4,096 bytes at once.
 const PIECE: usize = 2048;

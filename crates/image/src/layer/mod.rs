@@ -26,7 +26,7 @@ mod tar;
 pub use apply::{ApplyError, ApplyOptions, Limits, Names, apply};
 pub use compress::{Compressed, Compression, Compressor};
 pub use decompress::{Expansion, Format, ReadAhead, decompress};
-pub use entry::{DamagedIndex, Entry, Index, Kind, Metadata, Timestamp};
+pub use entry::{DamagedIndex, Entry, Index, Kind, Metadata, Timestamp, Xattrs};
 pub use pack::{PackOptions, Packed, pack, pack_with, write_tar};
 pub use path::LayerPath;
 pub use scan::{Lower, Scan, ScanError, ScanOptions, scan, scan_tree};

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rayon::prelude::*;
 use rustix::fs::OFlags;
 
-use super::super::{Kind, LayerPath, Metadata, OverlayXattr, fs};
+use super::super::{Kind, LayerPath, Metadata, OverlayXattr, Xattrs, fs};
 use super::walk::{Found, marks};
 use super::{ScanError, io_failed};
 use crate::digest::ContentHash;
@@ -59,7 +59,7 @@ fn share_inodes(found: &mut [Found], first_names: &HashMap<(u64, u64), usize>) {
 
 /// What is in a file.
 enum Content {
-    File { size: u64, content: ContentHash, xattrs: fs::Xattrs },
+    File { size: u64, content: ContentHash, xattrs: Xattrs },
     Whiteout,
 }
 

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{FileType, OFlags, Stat};
 
-use super::super::{Kind, LayerPath, Metadata, OverlayXattr, fs, is_foreign_xattr};
+use super::super::{Kind, LayerPath, Metadata, OverlayXattr, Xattrs, fs, is_foreign_xattr};
 use super::{ScanError, io_failed};
 use crate::digest::ContentHash;
 
@@ -105,7 +105,7 @@ fn child(
 
 /// Extended attributes, overlay's own taken out and understood.
 pub(super) struct Marks {
-    pub(super) xattrs: fs::Xattrs,
+    pub(super) xattrs: Xattrs,
     pub(super) opaque: bool,
     /// The file stands for a whiteout (overlayfs.rst, Nesting overlayfs mounts).
     pub(super) whiteout: bool,
@@ -117,7 +117,7 @@ type Skip<'a> = &'a dyn Fn(&[u8]) -> bool;
 pub(super) fn marks(
     path: &LayerPath,
     overlay: OverlayXattr,
-    read: impl FnOnce(Skip<'_>) -> Result<fs::Xattrs, rustix::io::Errno>,
+    read: impl FnOnce(Skip<'_>) -> Result<Xattrs, rustix::io::Errno>,
 ) -> Result<Marks, ScanError> {
     let own = ["opaque", "whiteout", "redirect", "metacopy"].map(|name| overlay.name(name));
     let skip = |name: &[u8]| is_foreign_xattr(name) && !own.iter().any(|own| own == name);

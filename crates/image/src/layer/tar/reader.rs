@@ -4,8 +4,7 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use ::tar::{EntryType, Header};
 
-use super::super::Timestamp;
-use super::super::fs::Xattrs;
+use super::super::{Timestamp, Xattrs};
 use super::sparse::{self, Extent};
 use super::{BLOCK, padding, pax};
 
