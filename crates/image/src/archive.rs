@@ -15,15 +15,13 @@ use crate::layout::{self, Loaded, Named};
 use crate::manifest::Manifest;
 use crate::media_type::OCI_INDEX;
 
-mod decompress;
 mod docker;
 mod members;
 
 use members::Members;
 
 /// Reads all images of an archive, plain or compressed, and puts their blobs into `store`.
-pub fn load(archive: impl Read, store: &(impl Blobs + BlobSink + ?Sized)) -> Result<Vec<Loaded>, Error> {
-    let archive = decompress::detect(archive).map_err(Error::io("read the archive"))?;
+pub fn load(archive: impl Read + Send, store: &(impl Blobs + BlobSink + ?Sized)) -> Result<Vec<Loaded>, Error> {
     let members = Members::read(archive, store)?;
     if members.index.is_some() {
         return load_layout(&members, store);

@@ -40,33 +40,66 @@ pub fn copy_verified(
     data: &mut dyn Read,
     out: &mut dyn Write,
 ) -> io::Result<(Digest, u64)> {
-    let mut hash = sha2::Sha256::new();
-    let mut size = 0;
+    let mut data = Verified::new(data, expected);
     let mut buffer = vec![0; 128 << 10];
     loop {
-        let count = match data.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+        match data.read(&mut buffer) {
+            Ok(0) => return Ok(data.digest_and_size()),
+            Ok(count) => out.write_all(&buffer[..count])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
-        };
-        size += count as u64;
-        // More than was announced is not written: a stream without end must not fill the disk.
-        if let Some((digest, expected)) = expected.filter(|(_, expected)| size > *expected) {
-            return Err(invalid(format!("blob {digest} has more than the expected {expected} bytes")));
         }
-        hash.update(&buffer[..count]);
-        out.write_all(&buffer[..count])?;
     }
-    let actual = (Digest::from_bytes(hash.finalize().into()), size);
-    match expected {
-        Some((digest, expected)) if size < expected => {
-            Err(invalid(format!("blob {digest} ends after {size} of {expected} bytes")))
+}
+
+/// Hashes what is read through it and checks it against what is expected: a longer blob as soon as it is longer, so
+/// that a stream without end does not fill a disk, anything else at its end.
+#[derive(Clone, Debug)]
+pub struct Verified<R> {
+    data: R,
+    expected: Option<(Digest, u64)>,
+    hash: sha2::Sha256,
+    size: u64,
+}
+
+impl<R: Read> Verified<R> {
+    /// Reads `data`, which should have this digest and size.
+    pub fn new(data: R, expected: Option<(Digest, u64)>) -> Self {
+        Self { data, expected, hash: sha2::Sha256::new(), size: 0 }
+    }
+
+    /// Returns digest and size of what has been read so far.
+    pub fn digest_and_size(&self) -> (Digest, u64) {
+        (Digest::from_bytes(self.hash.clone().finalize().into()), self.size)
+    }
+
+    fn check_end(&self) -> io::Result<()> {
+        let Some((digest, expected)) = self.expected else { return Ok(()) };
+        let (actual, size) = self.digest_and_size();
+        if size < expected {
+            return Err(invalid(format!("blob {digest} ends after {size} of {expected} bytes")));
         }
-        Some((digest, _)) if digest != actual.0 => {
-            Err(invalid(format!("blob {digest} is damaged: its bytes have the digest {}", actual.0)))
+        if digest != actual {
+            return Err(invalid(format!("blob {digest} is damaged: its bytes have the digest {actual}")));
         }
-        _ => Ok(actual),
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for Verified<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.data.read(buffer)?;
+        if count == 0 && !buffer.is_empty() {
+            self.check_end()?;
+        }
+        self.hash.update(&buffer[..count]);
+        self.size += count as u64;
+        match self.expected {
+            Some((digest, expected)) if self.size > expected => {
+                Err(invalid(format!("blob {digest} has more than the expected {expected} bytes")))
+            }
+            _ => Ok(count),
+        }
     }
 }
 

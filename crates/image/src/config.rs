@@ -3,7 +3,7 @@
 //! A configuration that was pulled or loaded is kept as its raw bytes in the store; this is the working form.
 //!
 //! Reading is lenient: Go writes empty lists and maps as `null`, and what other builders add is kept. Writing is not:
-//! the same value gives the same bytes, top-level keys sorted as BuildKit writes them.
+//! the same value gives the same bytes, in BuildKit's order: at the top sorted, below in that of Go's image-spec.
 
 use std::collections::BTreeMap;
 
@@ -70,20 +70,20 @@ pub struct ContainerConfig {
     pub entrypoint: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "word_or_list")]
     pub cmd: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub healthcheck: Option<Healthcheck>,
-    #[serde(skip_serializing_if = "std::ops::Not::not", deserialize_with = "null_default")]
-    pub args_escaped: bool,
     #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_default")]
     pub volumes: BTreeMap<String, Empty>,
     #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "null_default")]
     pub working_dir: String,
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
-    pub on_build: Vec<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_default")]
     pub labels: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "null_default")]
     pub stop_signal: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub healthcheck: Option<Healthcheck>,
+    #[serde(skip_serializing_if = "std::ops::Not::not", deserialize_with = "null_default")]
+    pub args_escaped: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
+    pub on_build: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "word_or_list")]
     pub shell: Option<Vec<String>>,
     /// Fields that Kiln does not know (`Hostname`, `Image`, …), as they were.
@@ -155,9 +155,11 @@ impl ImageConfig {
         serde_json::from_slice(bytes).map_err(|source| Error::Json { what: "image configuration".to_owned(), source })
     }
 
-    /// Writes the configuration. The same value gives the same bytes.
+    /// Writes the configuration. The same value gives the same bytes, those that BuildKit writes if it has no fields
+    /// that BuildKit does not know.
     pub fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("every map has strings for keys, and writing to memory does not fail")
+        let json = serde_json::to_string(self);
+        escaped_as_go_does(&json.expect("every map has strings for keys, and writing to memory does not fail"))
     }
 
     /// Returns the platform the image is for.
@@ -169,6 +171,22 @@ impl ImageConfig {
     pub fn diff_ids(&self) -> &[Digest] {
         &self.rootfs.diff_ids
     }
+}
+
+/// Escapes what Go's encoder does so that JSON can stand in HTML. Outside of strings JSON has none of it.
+fn escaped_as_go_does(json: &str) -> Vec<u8> {
+    let mut out = String::with_capacity(json.len());
+    for character in json.chars() {
+        match character {
+            '<' => out.push_str("\\u003c"),
+            '>' => out.push_str("\\u003e"),
+            '&' => out.push_str("\\u0026"),
+            '\u{2028}' => out.push_str("\\u2028"),
+            '\u{2029}' => out.push_str("\\u2029"),
+            other => out.push(other),
+        }
+    }
+    out.into_bytes()
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]

@@ -14,7 +14,7 @@ mod tarball;
 
 pub use dir::{Layout, read_dir, write_dir};
 pub use tarball::write_tar;
-pub(crate) use tarball::{Member, blob_name, write_members};
+pub(crate) use tarball::{Source, blob_name, write_members};
 
 /// The content of the file `oci-layout`.
 pub(crate) const OCI_LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;

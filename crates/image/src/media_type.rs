@@ -1,5 +1,7 @@
 //! Media types of manifests, configurations and layers, OCI's and Docker's.
 
+use crate::layer::Format;
+
 pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
@@ -59,12 +61,13 @@ impl LayerEncoding {
         }
     }
 
-    /// Tells from the first bytes of a layer; [`Plain`](Self::Plain) when nothing else is recognized.
-    pub fn sniff(start: &[u8]) -> Self {
-        match start {
-            [0x1f, 0x8b, ..] => Self::Gzip,
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
-            _ => Self::Plain,
+    /// Returns how a layer of this format is named; `None` for what no media type is for.
+    pub fn of_format(format: Format) -> Option<Self> {
+        match format {
+            Format::Plain => Some(Self::Plain),
+            Format::Gzip => Some(Self::Gzip),
+            Format::Zstd => Some(Self::Zstd),
+            Format::Bzip2 | Format::Xz => None,
         }
     }
 

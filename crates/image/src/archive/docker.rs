@@ -4,18 +4,18 @@
 //! `<diff id>.tar` or `<digest>.tar.gz`. Since then it is an OCI layout with a `manifest.json` beside.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufReader, Write};
+use std::io::{self, Read, Write};
 
 use oci_spec::image::Descriptor;
 use serde::{Deserialize, Serialize};
 
-use super::decompress::decode;
 use super::members::Members;
 use crate::blobs::{BlobSink, Blobs, copy_verified, read_small};
 use crate::config::MAX_CONFIG;
 use crate::descriptor::descriptor;
 use crate::graph::{parts, read_manifest};
-use crate::layout::{Loaded, Member, Named, blob_name, write_members};
+use crate::layer::{Expansion, Format, decompress};
+use crate::layout::{Loaded, Named, Source, blob_name, write_members};
 use crate::manifest::Manifest;
 use crate::media_type::{LayerEncoding, Style};
 use crate::{Digest, Error, ImageConfig, Reference};
@@ -83,20 +83,28 @@ fn layer(
     (digest, size): (Digest, u64),
     diff_id: Digest,
 ) -> Result<Descriptor, Error> {
-    let examine = || -> io::Result<(LayerEncoding, Digest)> {
-        if digest == diff_id {
-            return Ok((LayerEncoding::Plain, diff_id));
-        }
-        let mut blob = BufReader::with_capacity(128 << 10, store.open(&digest)?);
-        let encoding = LayerEncoding::sniff(io::BufRead::fill_buf(&mut blob)?);
-        let (actual, _) = copy_verified(None, &mut decode(encoding, blob)?, &mut io::sink())?;
-        Ok((encoding, actual))
-    };
-    let (encoding, actual) = examine().map_err(Error::io(format!("read layer `{name}`")))?;
+    if digest == diff_id {
+        return Ok(descriptor(LayerEncoding::Plain.media_type(Style::Oci), digest, size));
+    }
+    let examined = examine(store, &digest).map_err(Error::io(format!("read layer `{name}`")))?;
+    let (format, actual) = examined;
     if actual != diff_id {
         return Err(Error::DiffId { layer: name.to_owned(), expected: diff_id, actual });
     }
+    let encoding = LayerEncoding::of_format(format).ok_or_else(|| {
+        let reason = "is a layer in a compression that images do not have".to_owned();
+        Error::Member { name: name.to_owned(), reason }
+    })?;
     Ok(descriptor(encoding.media_type(Style::Oci), digest, size))
+}
+
+/// Returns how a layer is compressed, and its diff ID.
+fn examine(store: &(impl Blobs + ?Sized), digest: &Digest) -> io::Result<(Format, Digest)> {
+    let mut start = Vec::new();
+    store.open(digest)?.take(6).read_to_end(&mut start)?;
+    let mut tar = decompress(store.open(digest)?, Expansion::default())?;
+    let (diff_id, _) = copy_verified(None, &mut tar, &mut io::sink())?;
+    Ok((Format::sniff(&start), diff_id))
 }
 
 /// Writes the archive: a layout of manifests with Docker's media types, and `manifest.json`.
@@ -107,16 +115,16 @@ pub(super) fn write(out: &mut dyn Write, blobs: &(impl Blobs + ?Sized), images: 
     for image in images {
         let original = read_manifest(blobs, &image.target)?;
         for part in parts(blobs, &image.target)?.into_iter().filter(|part| part.digest != original.digest) {
-            members.insert(blob_name(&part.digest), Member::Blob { digest: part.digest, size: part.size });
+            members.insert(blob_name(&part.digest), Source::Blob { digest: part.digest, size: part.size });
         }
         items.push(item(&original, &image.names)?);
         let manifest = in_docker_style(original)?;
         let named = Named { target: with_platform_of(&manifest, &image.target), names: image.names.clone() };
-        members.insert(blob_name(&manifest.digest), Member::Bytes(manifest.bytes));
+        members.insert(blob_name(&manifest.digest), Source::Bytes(manifest.bytes));
         translated.push(named);
     }
     let json = serde_json::to_vec(&items).map_err(Error::json("archive member `manifest.json`"))?;
-    members.insert("manifest.json".to_owned(), Member::Bytes(json));
+    members.insert("manifest.json".to_owned(), Source::Bytes(json));
     write_members(out, blobs, members, &translated)
 }
 

@@ -1,20 +1,16 @@
 //! One pass over an archive.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::rc::Rc;
 
 use crate::blobs::BlobSink;
 use crate::digest::unhex;
+use crate::layer::{Data, Expansion, Member, MemberKind, TarError, TarReader, decompress};
 use crate::manifest::MAX_MANIFEST;
 use crate::{Digest, Error, LayerPath};
 
 /// How many members an archive may have: each takes memory until the end.
 const MAX_MEMBERS: usize = 100_000;
-
-/// How long the headers of one member may be. They may hold a path or a comment of any length, which is read at once.
-const MAX_HEADERS: u64 = 1 << 20;
 
 /// How many links may lead from one name to the next.
 const MAX_LINKS: usize = 8;
@@ -33,24 +29,20 @@ pub(super) struct Members {
 }
 
 impl Members {
-    /// Reads an archive to its end and puts every file that may be needed into `sink`.
-    pub(super) fn read(archive: impl Read, sink: &(impl BlobSink + ?Sized)) -> Result<Self, Error> {
-        let budget = Rc::new(Cell::new(0));
-        let mut archive = tar::Archive::new(Budgeted { inner: archive, budget: Rc::clone(&budget) });
-        let mut entries = archive.entries().map_err(Error::io("read the archive"))?;
+    /// Reads an archive, plain or compressed, and puts every file that may be needed into `sink`.
+    pub(super) fn read(archive: impl Read + Send, sink: &(impl BlobSink + ?Sized)) -> Result<Self, Error> {
+        let archive = decompress(archive, Expansion::default()).map_err(Error::io("read the archive"))?;
+        let mut tar = TarReader::new(archive);
         let mut members = Self::default();
         for count in 0.. {
-            budget.set(MAX_HEADERS);
-            let Some(entry) = entries.next() else { break };
-            budget.set(u64::MAX);
-            let mut entry = entry.map_err(|error| unreadable(error, count))?;
+            let Some(member) = tar.next_member().map_err(|error| unreadable(error, count))? else { break };
             if count == MAX_MEMBERS {
                 return Err(Error::NotAnArchive(format!("it has more than {MAX_MEMBERS} members")));
             }
-            members.add(&mut entry, sink)?;
-            // What was not taken is read here: the reader would count it to the next header.
-            io::copy(&mut entry, &mut io::sink()).map_err(Error::io("read the archive"))?;
+            members.add(&member, &mut tar.data(), sink)?;
         }
+        // Whoever writes to a pipe wants to be read to the end. What stands there does not matter: blobs are verified.
+        drop(tar.drain());
         Ok(members)
     }
 
@@ -66,53 +58,40 @@ impl Members {
         None
     }
 
-    fn add(&mut self, entry: &mut tar::Entry<'_, impl Read>, sink: &(impl BlobSink + ?Sized)) -> Result<(), Error> {
-        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let refused = |reason: &str| Error::Member { name: name.clone(), reason: reason.to_owned() };
-        let path = LayerPath::new(name.as_bytes()).ok_or_else(|| refused("climbs out of the archive"))?;
-        match entry.header().entry_type() {
-            tar::EntryType::Regular | tar::EntryType::Continuous | tar::EntryType::GNUSparse => {
-                self.file(&name, path, entry, sink)
-            }
-            tar::EntryType::Symlink => {
-                let target = entry.link_name_bytes().unwrap_or_default();
-                let parent = path.parent().unwrap_or_default();
-                let target = resolve(&parent, &target).ok_or_else(|| refused("is a link out of the archive"))?;
-                self.links.insert(path, target);
-                Ok(())
-            }
-            tar::EntryType::Link => {
-                let target = entry.link_name_bytes().and_then(|target| LayerPath::new(&target));
-                self.links.insert(path, target.ok_or_else(|| refused("is a link out of the archive"))?);
-                Ok(())
-            }
-            _ => Ok(()),
-        }
+    fn add(
+        &mut self,
+        member: &Member,
+        data: &mut Data<'_, impl Read>,
+        sink: &(impl BlobSink + ?Sized),
+    ) -> Result<(), Error> {
+        let path = LayerPath::new(&member.path).ok_or_else(|| refused(member, "climbs out of the archive"))?;
+        let target = match member.kind {
+            MemberKind::File => return self.file(member, path, data, sink),
+            MemberKind::Symlink => resolve(&path.parent().unwrap_or_default(), &member.link),
+            MemberKind::Hardlink => LayerPath::new(&member.link),
+            _ => return Ok(()),
+        };
+        self.links.insert(path, target.ok_or_else(|| refused(member, "is a link out of the archive"))?);
+        Ok(())
     }
 
     fn file(
         &mut self,
-        name: &str,
+        member: &Member,
         path: LayerPath,
-        data: &mut tar::Entry<'_, impl Read>,
+        data: &mut Data<'_, impl Read>,
         sink: &(impl BlobSink + ?Sized),
     ) -> Result<(), Error> {
         match path.as_bytes() {
-            b"index.json" => self.index = Some(document(name, data)?),
-            b"manifest.json" => self.manifest = Some(document(name, data)?),
+            b"index.json" => self.index = Some(document(member, data)?),
+            b"manifest.json" => self.manifest = Some(document(member, data)?),
             b"repositories" => self.is_ancient = true,
             b"oci-layout" => {}
             _ if is_junk(&path) || (blob_digest(&path).is_some() && self.files.contains_key(&path)) => {}
             _ => {
-                let size = data.size();
-                let expected = blob_digest(&path).map(|digest| (digest, size));
-                let put = sink.put(expected, data);
-                let (digest, actual) = put.map_err(Error::io(format!("read archive member `{name}`")))?;
-                if actual != size {
-                    let reason = format!("ends after {actual} of {size} bytes: the archive is truncated");
-                    return Err(Error::Member { name: name.to_owned(), reason });
-                }
-                self.files.insert(path, (digest, size));
+                let expected = blob_digest(&path).map(|digest| (digest, member.size));
+                let put = sink.put(expected, data).map_err(Error::io(reading(member)))?;
+                self.files.insert(path, put);
             }
         }
         Ok(())
@@ -120,18 +99,37 @@ impl Members {
 }
 
 /// Reads a document that is looked at when all is there.
-fn document(name: &str, data: &mut tar::Entry<'_, impl Read>) -> Result<Vec<u8>, Error> {
-    let (size, limit) = (data.size(), MAX_MANIFEST as u64);
+fn document(member: &Member, data: &mut impl Read) -> Result<Vec<u8>, Error> {
+    let (size, limit) = (member.size, MAX_MANIFEST as u64);
     if size > limit {
-        return Err(Error::TooLarge { what: format!("archive member `{name}`"), size, limit });
+        return Err(Error::TooLarge { what: format!("archive member `{}`", name(member)), size, limit });
     }
     let mut bytes = Vec::new();
-    data.read_to_end(&mut bytes).map_err(Error::io(format!("read archive member `{name}`")))?;
-    if (bytes.len() as u64) < size {
-        let reason = format!("ends after {} of {size} bytes: the archive is truncated", bytes.len());
-        return Err(Error::Member { name: name.to_owned(), reason });
-    }
+    data.read_to_end(&mut bytes).map_err(Error::io(reading(member)))?;
     Ok(bytes)
+}
+
+fn name(member: &Member) -> String {
+    String::from_utf8_lossy(&member.path).into_owned()
+}
+
+fn reading(member: &Member) -> String {
+    format!("read archive member `{}`", name(member))
+}
+
+fn refused(member: &Member, reason: &str) -> Error {
+    Error::Member { name: name(member), reason: reason.to_owned() }
+}
+
+fn unreadable(error: TarError, count: usize) -> Error {
+    match error {
+        // The checksum of the first header is the only magic number of a tar.
+        TarError::Malformed { .. } | TarError::Truncated if count == 0 => {
+            Error::NotAnArchive(format!("it is not a tar: {error}"))
+        }
+        TarError::Read(source) => Error::Io { what: "read the archive".to_owned(), source },
+        error => Error::Io { what: "read the archive".to_owned(), source: io::Error::other(error) },
+    }
 }
 
 /// Returns the digest that a name in `blobs/` promises.
@@ -142,10 +140,9 @@ fn blob_digest(path: &LayerPath) -> Option<Digest> {
 
 /// What nobody refers to: blobs of other algorithms, and the per-layer files of Docker's first archives.
 fn is_junk(path: &LayerPath) -> bool {
-    let bytes = path.as_bytes();
-    (bytes.starts_with(b"blobs/") && blob_digest(path).is_none())
-        || bytes.ends_with(b"/VERSION")
-        || bytes.ends_with(b"/json")
+    let other_blob = path.as_bytes().starts_with(b"blobs/") && blob_digest(path).is_none();
+    let below_root = path.parent().is_some_and(|parent| !parent.is_root());
+    other_blob || (below_root && matches!(path.file_name(), b"VERSION" | b"json"))
 }
 
 /// Resolves the target of a symbolic link in `parent`; `None` if it leads out of the archive.
@@ -163,34 +160,4 @@ fn resolve(parent: &LayerPath, target: &[u8]) -> Option<LayerPath> {
         }
     }
     Some(path)
-}
-
-fn unreadable(error: io::Error, count: usize) -> Error {
-    match error.kind() {
-        // The checksum of the first header is the only magic number of a tar.
-        io::ErrorKind::Other | io::ErrorKind::InvalidData if count == 0 => {
-            Error::NotAnArchive(format!("it is not a tar: {error}"))
-        }
-        _ => Error::Io { what: "read the archive".to_owned(), source: error },
-    }
-}
-
-/// A reader that refuses to give more than its budget.
-struct Budgeted<R> {
-    inner: R,
-    budget: Rc<Cell<u64>>,
-}
-
-impl<R: Read> Read for Budgeted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let budget = self.budget.get();
-        if budget == 0 && !buffer.is_empty() {
-            let message = format!("the headers of a member have more than {MAX_HEADERS} bytes");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-        }
-        let most = usize::try_from(budget).unwrap_or(usize::MAX).min(buffer.len());
-        let count = self.inner.read(&mut buffer[..most])?;
-        self.budget.set(budget.saturating_sub(count as u64));
-        Ok(count)
-    }
 }

@@ -296,8 +296,8 @@ fn what_is_no_archive_is_said_to_be_none() {
     check_refused(&[b'x'; 2000], "not an image archive: it is not a tar");
     check_refused(b"FROM scratch\n", "not an image archive: it is not a tar");
     check_refused(&gzip(b"hello"), "not an image archive: it is not a tar");
-    check_refused(&[0x1f, 0x8b, 8, 0], "failed to read the archive");
-    check_refused(&[0x28, 0xb5, 0x2f, 0xfd, 1, 2, 3], "not an image archive: it is not a tar");
+    check_refused(&[0x1f, 0x8b, 8, 0], "unexpected end of archive");
+    check_refused(&[0x28, 0xb5, 0x2f, 0xfd, 1, 2, 3], "failed to read the archive");
 }
 
 #[test]
@@ -330,7 +330,7 @@ fn hostile_members_are_refused() {
         "archive member `index.json` has 104857600 bytes, more than the 4194304 allowed",
     );
     check_refused(&huge("manifest.json"), "more than the 4194304 allowed");
-    check_refused(&huge("layer.tar"), "`layer.tar` ends after 1024 of 104857600 bytes: the archive is truncated");
+    check_refused(&huge("layer.tar"), "failed to read archive member `layer.tar`: unexpected end of archive");
 }
 
 #[test]
@@ -341,7 +341,7 @@ fn headers_take_no_more_memory_than_they_may() {
     header.set_cksum();
     let endless = header.as_bytes().chain(std::io::repeat(b'1'));
     let error = chain(&load(endless, &MemoryBlobs::new()).unwrap_err());
-    assert!(error.contains("the headers of a member have more than 1048576 bytes"), "{error}");
+    assert!(error.contains("an extension header is too long"), "{error}");
 }
 
 #[test]

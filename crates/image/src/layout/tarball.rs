@@ -4,28 +4,29 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::{Named, OCI_LAYOUT};
-use crate::blobs::{Blobs, copy_verified};
+use crate::blobs::{Blobs, Verified};
 use crate::graph::parts;
+use crate::layer::{Kind, Metadata, TarWriter, WriteError};
 use crate::manifest::{AnyDescriptor, index_json};
-use crate::{Digest, Error};
-
-const BLOCK: u64 = 512;
+use crate::{Digest, Entry, Error, LayerPath};
 
 /// Where the bytes of a member come from.
 #[derive(Debug)]
-pub(crate) enum Member {
+pub(crate) enum Source {
     Directory,
     Bytes(Vec<u8>),
     Blob { digest: Digest, size: u64 },
 }
 
+/// Members by name: a directory has no slash at its end.
+pub(crate) type Members = BTreeMap<String, Source>;
+
 /// Writes images as the tar of a layout. The same images and names give the same bytes.
 pub fn write_tar(out: &mut dyn Write, blobs: &(impl Blobs + ?Sized), images: &[Named]) -> Result<(), Error> {
-    let mut members = BTreeMap::new();
+    let mut members = Members::new();
     for image in images {
         for part in parts(blobs, &image.target)? {
-            let blob = Member::Blob { digest: part.digest, size: part.size };
-            members.insert(blob_name(&part.digest), blob);
+            members.insert(blob_name(&part.digest), Source::Blob { digest: part.digest, size: part.size });
         }
     }
     write_members(out, blobs, members, images)
@@ -40,18 +41,20 @@ pub(crate) fn blob_name(digest: &Digest) -> String {
 pub(crate) fn write_members(
     out: &mut dyn Write,
     blobs: &(impl Blobs + ?Sized),
-    mut members: BTreeMap<String, Member>,
+    mut members: Members,
     images: &[Named],
 ) -> Result<(), Error> {
-    members.insert("blobs/".to_owned(), Member::Directory);
-    members.insert("blobs/sha256/".to_owned(), Member::Directory);
-    members.insert("oci-layout".to_owned(), Member::Bytes(OCI_LAYOUT.into()));
-    members.insert("index.json".to_owned(), Member::Bytes(index(images)));
-    for (name, member) in &members {
-        write_member(out, blobs, name, member).map_err(Error::io(format!("write archive member `{name}`")))?;
+    members.insert("blobs".to_owned(), Source::Directory);
+    members.insert("blobs/sha256".to_owned(), Source::Directory);
+    members.insert("oci-layout".to_owned(), Source::Bytes(OCI_LAYOUT.into()));
+    members.insert("index.json".to_owned(), Source::Bytes(index(images)));
+    let mut tar = TarWriter::new(out);
+    for (name, source) in &members {
+        let written = write_member(&mut tar, blobs, name, source);
+        written.map_err(io::Error::other).map_err(Error::io(format!("write archive member `{name}`")))?;
     }
-    let end = out.write_all(&[0; 2 * BLOCK as usize]).and_then(|()| out.flush());
-    end.map_err(Error::io("write the end of the archive"))
+    let finished = tar.finish().map_err(io::Error::other).and_then(Write::flush);
+    finished.map_err(Error::io("write the end of the archive"))
 }
 
 fn index(images: &[Named]) -> Vec<u8> {
@@ -59,35 +62,24 @@ fn index(images: &[Named]) -> Vec<u8> {
     index_json(entries.iter().map(AnyDescriptor::new).collect())
 }
 
-fn write_member(out: &mut dyn Write, blobs: &(impl Blobs + ?Sized), name: &str, member: &Member) -> io::Result<()> {
-    let size = match member {
-        Member::Directory => 0,
-        Member::Bytes(bytes) => bytes.len() as u64,
-        Member::Blob { size, .. } => *size,
-    };
-    out.write_all(header(name, size)?.as_bytes())?;
-    match member {
-        Member::Directory => {}
-        Member::Bytes(bytes) => out.write_all(bytes)?,
-        Member::Blob { digest, size } => {
-            copy_verified(Some((*digest, *size)), &mut blobs.open(digest)?, out)?;
+fn write_member(
+    tar: &mut TarWriter<&mut dyn Write>,
+    blobs: &(impl Blobs + ?Sized),
+    name: &str,
+    source: &Source,
+) -> Result<(), WriteError> {
+    let path = LayerPath::new(name.as_bytes()).unwrap_or_default();
+    let metadata = Metadata { mode: 0o644, ..Metadata::default() };
+    match source {
+        Source::Directory => {
+            let metadata = Metadata { mode: 0o755, ..metadata };
+            let entry = Entry { path, kind: Kind::Directory { opaque: false }, metadata };
+            tar.append(&entry, |_| Ok(io::empty()))
+        }
+        Source::Bytes(bytes) => tar.append_file(&path, &metadata, bytes.len() as u64, bytes.as_slice()),
+        Source::Blob { digest, size } => {
+            let blob = blobs.open(digest).map_err(|source| WriteError::Read { path: path.clone(), source })?;
+            tar.append_file(&path, &metadata, *size, Verified::new(blob, Some((*digest, *size))))
         }
     }
-    let padding = size.next_multiple_of(BLOCK) - size;
-    out.write_all(&[0; BLOCK as usize][..padding as usize])
-}
-
-fn header(name: &str, size: u64) -> io::Result<tar::Header> {
-    // From 8 GiB on the size is binary, which is GNU's extension of ustar and understood by all.
-    let mut header = if size < 8 << 30 { tar::Header::new_ustar() } else { tar::Header::new_gnu() };
-    let is_directory = name.ends_with('/');
-    header.set_path(name)?;
-    header.set_entry_type(if is_directory { tar::EntryType::Directory } else { tar::EntryType::Regular });
-    header.set_mode(if is_directory { 0o755 } else { 0o644 });
-    header.set_size(size);
-    header.set_mtime(0);
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_cksum();
-    Ok(header)
 }
