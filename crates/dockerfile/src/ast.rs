@@ -11,6 +11,8 @@ pub struct Dockerfile {
     /// `ARG`s before the first `FROM`.
     pub globals: Vec<Instruction>,
     pub stages: Vec<Stage>,
+    /// Empty lines inside of continuations, which the lint warns of.
+    pub empty_continuations: Vec<Span>,
 }
 
 /// Parser directives (reference: section 1, 3).
@@ -19,6 +21,13 @@ pub struct Directives {
     pub syntax: Option<Spanned<String>>,
     pub escape: Option<Spanned<char>>,
     pub check: Option<Spanned<String>>,
+}
+
+impl Directives {
+    /// Returns the escape character of the file.
+    pub fn escape_character(&self) -> char {
+        self.escape.as_ref().map_or('\\', |escape| escape.value)
+    }
 }
 
 /// A `FROM` and what follows it.

@@ -1,6 +1,14 @@
 //! What is wrong or doubtful in a Dockerfile, and how it is drawn.
 
-use crate::source::{Sources, Span};
+mod excerpt;
+mod nearest;
+mod render;
+mod text;
+
+use crate::source::Span;
+
+pub use excerpt::excerpt;
+pub use nearest::nearest;
 
 /// How grave a finding is.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -46,12 +54,6 @@ impl Diagnostic {
         self.help.push(help.into());
         self
     }
-
-    /// Draws the finding with the text it points to, without a final newline.
-    pub fn render(&self, sources: &Sources, color: bool) -> String {
-        let _ = (sources, color);
-        todo!()
-    }
 }
 
 /// The findings of the passes so far, in the order they were made.
@@ -75,10 +77,36 @@ impl Diagnostics {
     pub fn items(&self) -> &[Diagnostic] {
         &self.items
     }
+
+    /// Returns all findings as they were made.
+    pub fn into_items(self) -> Vec<Diagnostic> {
+        self.items
+    }
+
+    /// Returns all findings in the order of the text they point to; those at one place as they were made.
+    #[must_use]
+    pub fn sorted(mut self) -> Vec<Diagnostic> {
+        self.items.sort_by_key(|diagnostic| (diagnostic.span.source, diagnostic.span.start));
+        self.items
+    }
+
+    /// Returns the number of errors.
+    pub fn errors(&self) -> usize {
+        self.items.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count()
+    }
 }
 
-/// Returns the name of `known` nearest to `wrong`, if one is within two edits (case-insensitive).
-pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let _ = (wrong, known.into_iter().next());
-    todo!()
+impl Extend<Diagnostic> for Diagnostics {
+    fn extend<T: IntoIterator<Item = Diagnostic>>(&mut self, items: T) {
+        self.items.extend(items);
+    }
+}
+
+impl IntoIterator for Diagnostics {
+    type Item = Diagnostic;
+    type IntoIter = std::vec::IntoIter<Diagnostic>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.items.into_iter()
+    }
 }

@@ -1,0 +1,63 @@
+//! The forms arguments come in: words, names with values, commands (reference: section 1.2).
+
+use pest::Parser;
+
+use crate::ast::Command;
+use crate::diagnostic::Diagnostics;
+use crate::grammar::line::{Grammar, Rule};
+use crate::lines::Fragment;
+use crate::source::Spanned;
+
+use super::json::{self, Json};
+
+/// Splits at white space; quotes are not special.
+pub(super) fn words(fragment: Fragment<'_>) -> Vec<Fragment<'_>> {
+    split(fragment, fragment.text(), Rule::words).unwrap_or_default()
+}
+
+/// Splits at white space that is not quoted or escaped; quotes and escapes stay.
+pub(super) fn names(fragment: Fragment<'_>) -> Vec<Fragment<'_>> {
+    split(fragment, fragment.normalized(), Rule::names).unwrap_or_default()
+}
+
+/// Splits as a shell does, for heredocs: quotes and escapes stay. Nothing if a quote is not closed.
+pub(super) fn shell_words(fragment: Fragment<'_>) -> Option<Vec<Fragment<'_>>> {
+    split(fragment, fragment.text(), Rule::shell_words)
+}
+
+fn split<'a>(fragment: Fragment<'a>, text: &str, rule: Rule) -> Option<Vec<Fragment<'a>>> {
+    let words = Grammar::parse(rule, text).ok()?.next()?.into_inner();
+    let words = words.filter(|pair| pair.as_rule() != Rule::EOI);
+    Some(words.map(|pair| fragment.slice(pair.as_span().start()..pair.as_span().end())).collect())
+}
+
+/// Reads a JSON array or, if it is none, the whole text.
+pub(super) fn command(fragment: Fragment<'_>, diagnostics: &mut Diagnostics) -> Option<Command> {
+    match json::read(fragment) {
+        Json::Strings(strings) => Some(Command::Exec(strings)),
+        Json::Other => {
+            diagnostics.push(json::not_strings(fragment));
+            None
+        }
+        Json::No => Some(Command::Shell(fragment.spanned())),
+    }
+}
+
+/// A word of a list, as it was written or from JSON.
+#[derive(Debug)]
+pub(super) enum Item<'a> {
+    Written(Fragment<'a>),
+    Decoded(Spanned<String>),
+}
+
+/// Reads a JSON array or, if it is none, white-space words.
+pub(super) fn list<'a>(fragment: Fragment<'a>, diagnostics: &mut Diagnostics) -> Option<Vec<Item<'a>>> {
+    match json::read(fragment) {
+        Json::Strings(strings) => Some(strings.into_iter().map(Item::Decoded).collect()),
+        Json::Other => {
+            diagnostics.push(json::not_strings(fragment));
+            None
+        }
+        Json::No => Some(words(fragment).into_iter().map(Item::Written).collect()),
+    }
+}
