@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use image::config::History;
-use image::layer::{Compression, PackOptions};
 use image::descriptor::descriptor;
+use image::layer::{Compression, PackOptions};
 use image::{Descriptor, Digest, ImageConfig, Manifest, Style, media_type};
 use store::{LayerId, Packed, Store};
 
@@ -68,8 +68,7 @@ pub(crate) fn image(store: &Store, assembly: Assembly) -> Result<Assembled, Fail
 }
 
 fn pack(store: &Store, layers: &[LayerId], options: &Options) -> Result<Vec<Packed>, Failure> {
-    let pack =
-        PackOptions { compression: options.compression, clamp_mtime: options.epoch, ..PackOptions::default() };
+    let pack = PackOptions { compression: options.compression, clamp_mtime: options.epoch, ..PackOptions::default() };
     layers.iter().map(|id| Ok(store.pack(id, &pack)?)).collect()
 }
 

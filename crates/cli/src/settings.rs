@@ -21,7 +21,8 @@ pub(crate) fn store_root(flag: Option<PathBuf>) -> Result<PathBuf, Failure> {
         return Ok(data.join("kiln"));
     }
     home().map(|home| home.join(".local/share/kiln")).ok_or_else(|| {
-        Failure::new("cannot tell where the store should be: HOME is not set").help("say where with --root or KILN_ROOT")
+        Failure::new("cannot tell where the store should be: HOME is not set")
+            .help("say where with --root or KILN_ROOT")
     })
 }
 

@@ -6,8 +6,10 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::shell::{cargo, command, say, target_dir, title, workspace};
-use crate::{rootfs, setup};
+use xtask::rootfs;
+use xtask::shell::{cargo, command, say, target_dir, title, workspace};
+
+use crate::setup;
 
 pub(crate) fn run_in(work: &Path) -> Result<()> {
     let kiln = target_dir().join("release/kiln");
@@ -22,7 +24,7 @@ pub(crate) fn run_in(work: &Path) -> Result<()> {
     show(kiln(&["import"]).arg(&tar).arg("busybox:demo"))?;
 
     let context = work.join("context");
-    crate::shell::run(command("cp", ["-r", "testdata/demo/context"]).arg(&context))?;
+    xtask::shell::run(command("cp", ["-r", "testdata/demo/context"]).arg(&context))?;
     let build = || {
         let mut command = kiln(&["build", "--progress=plain", "-t", "demo:latest"]);
         command.arg(&context);
@@ -45,14 +47,18 @@ pub(crate) fn run_in(work: &Path) -> Result<()> {
 pub(crate) fn run() -> Result<()> {
     setup::packages(&[("busybox", "busybox-static")])?;
     title("building kiln in release");
-    crate::shell::run(&mut cargo(&["build", "--release", "--quiet", "-p", "cli"]))?;
+    xtask::shell::run(&mut cargo(&["build", "--release", "--quiet", "-p", "cli"]))?;
     let work = target_dir().join("demo");
     if work.exists() {
-        crate::shell::run(command("rm", ["-rf"]).arg(&work))?;
+        xtask::shell::run(command("rm", ["-rf"]).arg(&work))?;
     }
     fs::create_dir_all(&work)?;
     run_in(&work)?;
-    say(&format!("\nTry it yourself: KILN_ROOT={}/store {}/release/kiln images", work.display(), target_dir().display()));
+    say(&format!(
+        "\nTry it yourself: KILN_ROOT={}/store {}/release/kiln images",
+        work.display(),
+        target_dir().display()
+    ));
     say(&format!("The Dockerfile is {}/testdata/demo/context/Dockerfile", workspace().display()));
     Ok(())
 }
@@ -62,7 +68,7 @@ fn show(command: &mut Command) -> Result<()> {
     let words: Vec<_> = command.get_args().map(|a| a.to_string_lossy().into_owned()).collect();
     say(&format!("$ kiln {}", words.join(" ")));
     let started = std::time::Instant::now();
-    crate::shell::run(command)?;
+    xtask::shell::run(command)?;
     say(&format!("  ({:.0} ms)", started.elapsed().as_secs_f64() * 1000.0));
     Ok(())
 }

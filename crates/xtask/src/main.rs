@@ -2,12 +2,14 @@
 
 mod demo;
 mod peers;
-mod rootfs;
+
 mod setup;
-mod shell;
+
 mod test;
 
 use std::process::ExitCode;
+
+use xtask::shell;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::setup;
-use crate::shell::{cargo, command, run as execute, target_dir};
+use xtask::shell::{cargo, command, run as execute, target_dir};
 
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     setup::packages(&[("busybox", "busybox-static"), ("buildah", "buildah"), ("python3", "python3")])?;

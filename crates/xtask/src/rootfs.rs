@@ -1,4 +1,4 @@
-//! A base image without any registry: Debian's static busybox.
+//! Base images without any registry: Debian's static busybox, and Debian itself.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use crate::shell::{command, output, run};
 
 /// Writes a root filesystem with busybox and its applets as a tar.
-pub(crate) fn busybox(tar: &Path) -> Result<()> {
+pub fn busybox(tar: &Path) -> Result<()> {
     let root = tar.with_extension("rootfs");
     // A directory left by a run that was interrupted.
     let _ = fs::remove_dir_all(&root);
@@ -33,4 +33,20 @@ pub(crate) fn busybox(tar: &Path) -> Result<()> {
         .arg("."))?;
     fs::remove_dir_all(&root)?;
     Ok(())
+}
+
+/// Writes a minimal Debian with apt as a tar, from the archives that this machine's own apt uses.
+pub fn debian(tar: &Path) -> Result<()> {
+    let part = tar.with_extension("part.tar");
+    run(command("mmdebstrap", ["--quiet", "--variant=apt", "--include=ca-certificates", "bookworm"])
+        .arg(&part)
+        .args(sources()))?;
+    fs::rename(part, tar)?;
+    Ok(())
+}
+
+/// The machine's own sources when it is a Debian; mmdebstrap's default otherwise.
+fn sources() -> Vec<String> {
+    let file = "/etc/apt/sources.list.d/debian.sources";
+    if Path::new(file).exists() { vec![file.to_owned()] } else { Vec::new() }
 }

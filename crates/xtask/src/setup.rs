@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Result, bail};
 
-use crate::shell::{command, output, run, say, succeeds, title};
+use xtask::shell::{command, output, run, say, succeeds, title};
 
 /// The unprivileged user that rootless tests run as.
 pub(crate) const USER: &str = "kiln-test";

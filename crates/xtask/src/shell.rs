@@ -8,36 +8,36 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 /// Prints a line for people.
-pub(crate) fn say(text: &str) {
+pub fn say(text: &str) {
     // There is nobody to tell when stderr is gone.
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 /// Prints the head of a part.
-pub(crate) fn title(text: &str) {
+pub fn title(text: &str) {
     say(&format!("\n== {text}"));
 }
 
 /// The root of the workspace.
-pub(crate) fn workspace() -> PathBuf {
+pub fn workspace() -> PathBuf {
     let crate_root = Path::new(env!("CARGO_MANIFEST_DIR"));
     crate_root.ancestors().nth(2).unwrap_or(crate_root).to_owned()
 }
 
 /// Where cargo puts what it builds.
-pub(crate) fn target_dir() -> PathBuf {
+pub fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
 }
 
 /// Makes a command that runs in the workspace.
-pub(crate) fn command<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, arguments: impl IntoIterator<Item = S>) -> Command {
+pub fn command<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(workspace());
     command
 }
 
 /// Runs a command and fails when it fails.
-pub(crate) fn run(command: &mut Command) -> Result<()> {
+pub fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot run {}", describe(command)))?;
     if !status.success() {
         bail!("{} failed: {status}", describe(command));
@@ -46,7 +46,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 }
 
 /// Runs a command and returns what it printed to stdout.
-pub(crate) fn output(command: &mut Command) -> Result<String> {
+pub fn output(command: &mut Command) -> Result<String> {
     let output =
         command.stderr(Stdio::inherit()).output().with_context(|| format!("cannot run {}", describe(command)))?;
     if !output.status.success() {
@@ -56,13 +56,13 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 }
 
 /// True if the command ends well; its output is dropped.
-pub(crate) fn succeeds(program: &str, arguments: &[&str]) -> bool {
+pub fn succeeds(program: &str, arguments: &[&str]) -> bool {
     let status = command(program, arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|s| s.success())
 }
 
 /// Cargo, the one that runs this.
-pub(crate) fn cargo(arguments: &[&str]) -> Command {
+pub fn cargo(arguments: &[&str]) -> Command {
     command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), arguments)
 }
 

@@ -8,7 +8,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::setup::{self, USER};
-use crate::shell::{cargo, command, output, say, target_dir, title, workspace};
+use xtask::rootfs;
+use xtask::shell::{cargo, command, output, say, target_dir, title, workspace};
 
 /// A file of each package that a test uses, and the package.
 const PACKAGES: &[(&str, &str)] = &[
@@ -29,16 +30,23 @@ const PACKAGES: &[(&str, &str)] = &[
 pub(crate) fn run_all(long: bool) -> Result<()> {
     setup::packages(PACKAGES)?;
     title("format and lints");
-    crate::shell::run(&mut cargo(&["fmt", "--all", "--check"]))?;
-    crate::shell::run(&mut cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    xtask::shell::run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    xtask::shell::run(&mut cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     title(if setup::is_root() { "all tests, as root" } else { "all tests, without root" });
+    let debian = target_dir().join("xtask/debian.tar");
+    if !debian.exists() {
+        title("a Debian root filesystem");
+        fs::create_dir_all(debian.parent().context("a directory")?)?;
+        rootfs::debian(&debian)?;
+    }
     let mut tests = cargo(&["test", "--workspace", "--no-fail-fast"]);
+    tests.env("KILN_TEST_DEBIAN", &debian);
     environment(&mut tests, long);
-    crate::shell::run(&mut tests)?;
+    xtask::shell::run(&mut tests)?;
     if setup::is_root() {
         setup::user()?;
         for binary in test_binaries(&["sandbox", "cli"])? {
-            rootless(&binary, long)?;
+            rootless(&binary, &debian, long)?;
         }
     }
     say("\nall tests passed");
@@ -80,7 +88,7 @@ fn test_binaries(packages: &[&str]) -> Result<Vec<PathBuf>> {
 }
 
 /// Runs a test program as the unprivileged user, from a place that user can read.
-fn rootless(binary: &Path, long: bool) -> Result<()> {
+fn rootless(binary: &Path, debian: &Path, long: bool) -> Result<()> {
     let name = binary.file_name().context("a file name")?;
     title(&format!("{} as {USER}", name.to_string_lossy()));
     let place = std::env::temp_dir().join(format!("kiln-rootless-{}", std::process::id()));
@@ -88,21 +96,23 @@ fn rootless(binary: &Path, long: bool) -> Result<()> {
     fs::set_permissions(&place, fs::Permissions::from_mode(0o755))?;
     let outcome = (|| {
         fs::copy(binary, place.join("tests"))?;
+        fs::copy(debian, place.join("debian.tar"))?;
         for program in ["kiln", "box-probe"] {
             let built = target_dir().join("debug").join(program);
             if built.exists() {
                 fs::copy(built, place.join(program))?;
             }
         }
-        crate::shell::run(command("cp", ["-r"]).arg(workspace().join("testdata")).arg(place.join("testdata")))?;
-        crate::shell::run(command("chmod", ["-R", "a+rX"]).arg(&place))?;
+        xtask::shell::run(command("cp", ["-r"]).arg(workspace().join("testdata")).arg(place.join("testdata")))?;
+        xtask::shell::run(command("chmod", ["-R", "a+rX"]).arg(&place))?;
         let mut command = command("runuser", ["-u", USER, "--"]);
         command.arg(place.join("tests")).current_dir(&place);
         command.env("KILN_BIN", place.join("kiln")).env("KILN_TESTDATA", place.join("testdata"));
+        command.env("KILN_TEST_DEBIAN", place.join("debian.tar"));
         command.env("BOX_PROBE", place.join("box-probe")).env("HOME", format!("/home/{USER}"));
         command.env_remove("XDG_RUNTIME_DIR").env_remove("XDG_DATA_HOME");
         environment(&mut command, long);
-        crate::shell::run(&mut command)
+        xtask::shell::run(&mut command)
     })();
     fs::remove_dir_all(&place)?;
     outcome

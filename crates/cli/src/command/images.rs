@@ -42,7 +42,8 @@ impl Arguments {
         let mut rows = Vec::new();
         for (name, descriptor) in store.references()? {
             if wanted.as_ref().is_some_and(|w| {
-                (&w.registry, &w.repository) != (&name.registry, &name.repository) || w.tag.is_some() && w.tag != name.tag
+                (&w.registry, &w.repository) != (&name.registry, &name.repository)
+                    || w.tag.is_some() && w.tag != name.tag
             }) {
                 continue;
             }

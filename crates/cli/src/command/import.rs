@@ -34,9 +34,10 @@ impl Arguments {
         let reader: Box<dyn Read + Send> = if self.file.as_os_str() == "-" {
             Box::new(io::stdin())
         } else {
-            Box::new(File::open(&self.file).map_err(|e| {
-                Failure::from_error(&e).context(format!("failed to open {}", self.file.display()))
-            })?)
+            Box::new(
+                File::open(&self.file)
+                    .map_err(|e| Failure::from_error(&e).context(format!("failed to open {}", self.file.display())))?,
+            )
         };
         let layer = store
             .import(reader)

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use registry::Registry;
-use rustix::termios::{self, OptionalActions, Termios};
 use runtime::{Options, Running, Volume};
+use rustix::termios::{self, OptionalActions, Termios};
 use sandbox::{Child, Io, Network, Status, Stdio};
 use solver::{Contexts, LocalWorker, WorkerSettings};
 use store::{LayerId, Store};

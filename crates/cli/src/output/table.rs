@@ -55,8 +55,14 @@ mod tests {
 
     #[test]
     fn sizes_have_three_digits() {
-        for (bytes, text) in [(0, "0B"), (999, "999B"), (1000, "1.00kB"), (12_345, "12.3kB"), (999_600, "1.00MB"), (123_456_789, "123MB")]
-        {
+        for (bytes, text) in [
+            (0, "0B"),
+            (999, "999B"),
+            (1000, "1.00kB"),
+            (12_345, "12.3kB"),
+            (999_600, "1.00MB"),
+            (123_456_789, "123MB"),
+        ] {
             assert_eq!(size(bytes), text, "{bytes}");
         }
     }

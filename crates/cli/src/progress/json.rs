@@ -1,7 +1,7 @@
 //! One JSON object a line, for programs.
 
-use solver::{Event, Stream};
 use serde_json::{Value, json};
+use solver::{Event, Stream};
 
 use super::{Reader, Step};
 use crate::terminal;

@@ -34,10 +34,14 @@ impl Mode {
             "auto" | "" if terminal::is_terminal() => Ok(Self::Tty),
             "auto" | "" | "plain" => Ok(Self::Plain),
             "tty" if terminal::is_terminal() => Ok(Self::Tty),
-            "tty" => Err(Failure::new("--progress=tty needs a terminal on stderr").help("use --progress=plain").code(2)),
+            "tty" => {
+                Err(Failure::new("--progress=tty needs a terminal on stderr").help("use --progress=plain").code(2))
+            }
             "json" => Ok(Self::Json),
             "quiet" | "none" => Ok(Self::Quiet),
-            "rawjson" => Err(Failure::new("--progress=rawjson is not supported yet").help("use --progress=json").code(2)),
+            "rawjson" => {
+                Err(Failure::new("--progress=rawjson is not supported yet").help("use --progress=json").code(2))
+            }
             _ => Err(Failure::new(format!("invalid progress mode `{text}`"))
                 .help("expected auto, tty, plain, json or quiet")
                 .code(2)),

@@ -139,7 +139,8 @@ impl Refused {
         // Saying "none, please" is what happens anyway.
         let attestations = [("--provenance", &self.provenance), ("--sbom", &self.sbom), ("--attest", &self.attest)];
         for (flag, values) in attestations {
-            if values.iter().any(|v| !matches!(v.as_str(), "false" | "disabled=true" | "type=provenance,disabled=true")) {
+            if values.iter().any(|v| !matches!(v.as_str(), "false" | "disabled=true" | "type=provenance,disabled=true"))
+            {
                 let failure = Failure::new(format!("{flag} is not supported: no attestations are made yet"));
                 return Err(failure.help(format!("{flag}=false is accepted")).code(2));
             }
@@ -172,7 +173,10 @@ pub(crate) enum ContextValue {
     Directory(PathBuf),
     Image(Reference),
     /// Path of an OCI layout and the tag or digest after it.
-    Layout { path: PathBuf, selector: Option<String> },
+    Layout {
+        path: PathBuf,
+        selector: Option<String>,
+    },
 }
 
 impl Options {
@@ -249,10 +253,9 @@ fn epoch(build_args: &BTreeMap<String, String>) -> Result<Option<i64>, Failure> 
     let value = build_args.get("SOURCE_DATE_EPOCH").cloned().or_else(|| settings::non_empty("SOURCE_DATE_EPOCH"));
     match value.as_deref() {
         None | Some("") => Ok(None),
-        Some(text) => text
-            .parse()
-            .map(Some)
-            .map_err(|_| Failure::new(format!("invalid SOURCE_DATE_EPOCH: {text}")).help("expected seconds since 1970")),
+        Some(text) => text.parse().map(Some).map_err(|_| {
+            Failure::new(format!("invalid SOURCE_DATE_EPOCH: {text}")).help("expected seconds since 1970")
+        }),
     }
 }
 
@@ -351,11 +354,9 @@ pub(crate) fn bytes(text: &str) -> Result<u64, Failure> {
         Some(b'g') => (&digits[..digits.len() - 1], 30),
         _ => (digits, 0),
     };
-    digits
-        .parse::<u64>()
-        .ok()
-        .and_then(|n| n.checked_mul(1 << shift))
-        .ok_or_else(|| Failure::new(format!("invalid size `{text}`")).help("expected bytes, or a number with k, m or g").code(2))
+    digits.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift)).ok_or_else(|| {
+        Failure::new(format!("invalid size `{text}`")).help("expected bytes, or a number with k, m or g").code(2)
+    })
 }
 
 fn network(text: &str) -> Result<RunNetwork, Failure> {
@@ -363,7 +364,9 @@ fn network(text: &str) -> Result<RunNetwork, Failure> {
         "default" | "" => Ok(RunNetwork::Default),
         "none" => Ok(RunNetwork::None),
         "host" => Ok(RunNetwork::Host),
-        _ => Err(Failure::new(format!("invalid network mode \"{text}\"")).help("expected default, none or host").code(2)),
+        _ => {
+            Err(Failure::new(format!("invalid network mode \"{text}\"")).help("expected default, none or host").code(2))
+        }
     }
 }
 

@@ -36,7 +36,8 @@ pub(super) fn show_warnings(diagnostics: &Diagnostics, sources: &Sources, mode: 
 /// A base image that could not be resolved, at the place that names it.
 pub(super) fn base(failure: Failure, request: &BaseRequest, sources: &Sources) -> Failure {
     let name = request.key.reference.familiar();
-    let drawn = Diagnostic::error(request.span, format!("cannot resolve image `{name}`")).render(sources, terminal::color());
+    let drawn =
+        Diagnostic::error(request.span, format!("cannot resolve image `{name}`")).render(sources, terminal::color());
     failure.excerpt(drawn)
 }
 
@@ -46,8 +47,9 @@ pub(super) fn solve(error: SolveError, plan: &Plan, sources: &Sources) -> Failur
         return Failure::from_error(&error.kind);
     };
     if let SolveErrorKind::CopyMissing { span, similar, ignored, .. } = &error.kind {
-        let mut diagnostic = Diagnostic::error(span.unwrap_or(vertex.span), "no such path in the build context or stage")
-            .label(format!("needed by stage `{}`", vertex.stage));
+        let mut diagnostic =
+            Diagnostic::error(span.unwrap_or(vertex.span), "no such path in the build context or stage")
+                .label(format!("needed by stage `{}`", vertex.stage));
         if *ignored {
             diagnostic = diagnostic.help("the file is there, but an ignore file leaves it out");
         }

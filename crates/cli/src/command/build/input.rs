@@ -137,7 +137,9 @@ fn default_dockerfile(root: &Path) -> Result<PathBuf, Failure> {
 
 fn missing(path: &Path, error: io::Error) -> Failure {
     let failure = Failure::from_error(&error).context(format!("failed to read {}", path.display()));
-    let (Some(directory), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str())) else { return failure };
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str())) else {
+        return failure;
+    };
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
     let names = names_in(directory);
     match nearest(name, names.iter().map(String::as_str)) {
@@ -158,9 +160,10 @@ fn names_in(directory: &Path) -> Vec<String> {
 /// Reads a bounded text.
 fn text(reader: impl Read, name: &str) -> Result<String, Failure> {
     let mut bytes = Vec::new();
-    reader.take(DOCKERFILE_LIMIT + 1).read_to_end(&mut bytes).map_err(|e| {
-        Failure::from_error(&e).context(format!("failed to read {name}"))
-    })?;
+    reader
+        .take(DOCKERFILE_LIMIT + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| Failure::from_error(&e).context(format!("failed to read {name}")))?;
     if bytes.len() as u64 > DOCKERFILE_LIMIT {
         return Err(Failure::new(format!("{name} is larger than {} MiB: is it a Dockerfile?", DOCKERFILE_LIMIT >> 20)));
     }

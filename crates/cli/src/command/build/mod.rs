@@ -44,16 +44,17 @@ impl Arguments {
         failure::show_warnings(&diagnostics, &sources, options.progress);
         let contexts = input.contexts(&plan, &store)?;
 
-        let (solution, ran) = match solver::known(&plan, &store, &contexts).map_err(|e| failure::solve(e, &plan, &sources))? {
-            Some(solution) => {
-                progress::cached(options.progress, &plan, &solution);
-                (solution, false)
-            }
-            None => {
-                enter_namespace()?;
-                (solve(&plan, &options, &store, &registry, &contexts, &sources)?, true)
-            }
-        };
+        let (solution, ran) =
+            match solver::known(&plan, &store, &contexts).map_err(|e| failure::solve(e, &plan, &sources))? {
+                Some(solution) => {
+                    progress::cached(options.progress, &plan, &solution);
+                    (solution, false)
+                }
+                None => {
+                    enter_namespace()?;
+                    (solve(&plan, &options, &store, &registry, &contexts, &sources)?, true)
+                }
+            };
         let results = outputs::write(&options, &plan, &solution, &store, &registry, &contexts)?;
         account::write(&store, &plan, &solution, started.elapsed(), ran)?;
         if ran || results.changed {
@@ -106,7 +107,10 @@ fn solve(
     contexts: &Contexts,
     sources: &Sources,
 ) -> Result<Solution, Failure> {
-    let settings = WorkerSettings { resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(), ..WorkerSettings::default() };
+    let settings = WorkerSettings {
+        resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(),
+        ..WorkerSettings::default()
+    };
     let worker = LocalWorker::new(store, registry, contexts, settings)?;
     let cancel = Cancel::default();
     let guard = crate::signals::cancel_on_interrupt(&cancel)?;

@@ -1,0 +1,198 @@
+//! Bad input: a clear error, nothing lost, and the next build works.
+
+use crate::environment::TestEnv;
+
+/// Builds something wrong, checks what is said, then that the store still serves.
+#[track_caller]
+fn check(dockerfile: &str, parts: &[&str]) {
+    let env = TestEnv::with_busybox();
+    env.file("src/main.rs", "");
+    env.build(dockerfile).fails(1, parts);
+    env.build("FROM busybox\nCOPY src /src\n").ok();
+}
+
+#[test]
+fn an_empty_dockerfile() {
+    check("", &["the Dockerfile cannot be empty"]);
+    check("# only a comment\n", &["file with no instructions"]);
+}
+
+#[test]
+fn an_unknown_instruction() {
+    check("FROM busybox\nCPOY a b\n", &["unknown instruction: CPOY", "did you mean", "COPY", "Dockerfile:2:1"]);
+}
+
+#[test]
+fn something_unterminated() {
+    check("FROM busybox\nRUN <<EOF\necho\n", &["unterminated heredoc", "Dockerfile:2"]);
+    check(
+        "FROM busybox\nENV A=\"b\n",
+        &["unexpected end of statement while looking for matching double-quote", "Dockerfile:2"],
+    );
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once() {
+    check(
+        "FROM busybox\nCPOY a b\nWORKDIR\nRUN --nope true\n",
+        &["CPOY", "WORKDIR requires exactly one argument", "unknown flag: --nope", "3 errors"],
+    );
+}
+
+#[test]
+fn a_base_image_that_is_nowhere() {
+    check("FROM 127.0.0.1:1/nothing:1\n", &["127.0.0.1:1/nothing:1", "Dockerfile:1:6"]);
+}
+
+#[test]
+fn a_missing_file_with_its_nearest_name() {
+    check(
+        "FROM busybox\nCOPY src/mian.rs /\n",
+        &["\"/src/mian.rs\": not found", "a similar path exists", "src/main.rs", "Dockerfile:2:6"],
+    );
+}
+
+#[test]
+fn paths_cannot_leave_the_context() {
+    // `..` is clamped at the root of the context, as with BuildKit.
+    check("FROM busybox\nCOPY ../../etc/passwd /\n", &["\"/etc/passwd\": not found"]);
+    let env = TestEnv::with_busybox();
+    std::fs::write(env.path("outside"), "secret").expect("a file");
+    std::os::unix::fs::symlink("../outside", env.path("context/link")).expect("a link");
+    env.build("FROM busybox\nCOPY link /\n").fails(1, &["not found"]);
+}
+
+#[test]
+fn stages_in_a_circle_or_unknown() {
+    check("FROM b AS a\nFROM a AS b\nCOPY --from=c x /\nFROM b AS c\n", &["c"]);
+    check(
+        "FROM busybox AS a\nCOPY --from=b /x /\nFROM a AS b\n",
+        &["cannot copy from stage", "needs to be defined before"],
+    );
+    let env = TestEnv::with_busybox();
+    env.build_with("FROM busybox AS release\n", &["--target", "relase"])
+        .fails(1, &["target stage \"relase\" could not be found", "release"]);
+}
+
+#[test]
+fn what_is_not_supported_yet_says_so() {
+    check("FROM busybox\nRUN --mount=type=cache,target=/c true\n", &["not supported yet", "Dockerfile:2"]);
+    check("FROM busybox\nCOPY --link src /\n", &["not supported yet"]);
+    check("FROM busybox\nADD https://example.com/x /\n", &["not supported yet"]);
+    let env = TestEnv::with_busybox();
+    env.build_with("FROM busybox\n", &["--secret", "id=x"]).fails(2, &["--secret is not supported"]);
+}
+
+#[test]
+fn a_failing_step_shows_its_output_and_place() {
+    check(
+        "FROM busybox\nRUN echo some output && \\\n  exit 42\n",
+        &["some output", "exit code: 42", ">>> RUN echo some output", "Dockerfile:2"],
+    );
+}
+
+#[test]
+fn a_command_that_is_not_there() {
+    check("FROM busybox\nRUN [\"/no/such/program\"]\n", &["/no/such/program", "Dockerfile:2"]);
+    check(
+        "FROM busybox\nUSER nobodyelse\nRUN true\n",
+        &["unable to find user nobodyelse: no matching entries in passwd file"],
+    );
+}
+
+#[test]
+fn an_unwritable_store() {
+    let env = TestEnv::new();
+    std::fs::write(env.path("file"), "").expect("a file");
+    let root = env.path("file/store");
+    env.kiln(["--root", root.to_str().expect("UTF-8"), "images"]).fails(1, &["file/store"]);
+}
+
+#[test]
+fn damaged_archives() {
+    let env = TestEnv::with_busybox();
+    let tar = std::fs::read(crate::environment::busybox_tar()).expect("a tar");
+    let cut = env.path("cut.tar");
+    std::fs::write(&cut, &tar[..tar.len() / 2]).expect("a file");
+    env.kiln(["import", cut.to_str().expect("UTF-8"), "cut"]).fails(1, &["failed to import"]);
+    env.kiln(["load", cut.to_str().expect("UTF-8")]).fails(1, &["failed to load"]);
+    env.kiln(["inspect", "cut"]).fails(1, &["no image named `cut`"]);
+    let archive = env.path("image.tar");
+    env.kiln(["save", "busybox", "-o", archive.to_str().expect("UTF-8")]).ok();
+    let mut bytes = std::fs::read(&archive).expect("an archive");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xff;
+    std::fs::write(&archive, bytes).expect("a file");
+    let other = TestEnv::new();
+    other.kiln(["load", archive.to_str().expect("UTF-8")]).fails(1, &["failed to load"]);
+    assert_eq!(other.kiln(["images", "-q"]).ok().stdout, "");
+    env.build("FROM busybox\nRUN true\n").ok();
+}
+
+#[test]
+fn archives_that_climb_out() {
+    let env = TestEnv::with_busybox();
+    let attacks = [
+        ("dotdot", "f = tarfile.TarInfo('../escaped'); f.size = 1; t.addfile(f, io.BytesIO(b'x'))"),
+        (
+            "through-a-link",
+            "l = tarfile.TarInfo('out'); l.type = tarfile.SYMTYPE; l.linkname = '/tmp'; t.addfile(l); \
+             f = tarfile.TarInfo('out/kiln-escaped'); f.size = 1; t.addfile(f, io.BytesIO(b'x'))",
+        ),
+        (
+            "hard-link",
+            "l = tarfile.TarInfo('passwd'); l.type = tarfile.LNKTYPE; l.linkname = '../../../../../../etc/passwd'; t.addfile(l)",
+        ),
+    ];
+    for (name, body) in attacks {
+        let tar = env.path(&format!("{name}.tar"));
+        let script = format!("import tarfile, io, sys; t = tarfile.open(sys.argv[1], 'w'); {body}; t.close()");
+        crate::environment::tool(std::process::Command::new("python3").args(["-c", &script]).arg(&tar));
+        env.kiln(["import", tar.to_str().expect("UTF-8"), "evil"]).fails(1, &["failed to import"]);
+        assert!(!std::path::Path::new("/tmp/kiln-escaped").exists(), "{name}");
+        assert!(!env.path("escaped").exists() && !env.path("store/escaped").exists(), "{name}");
+    }
+    env.build("FROM busybox\nRUN true\n").ok();
+}
+
+#[test]
+fn a_full_disk() {
+    if !crate::environment::is_root() {
+        eprintln!("skipped: mounting a small file system needs root");
+        return;
+    }
+    let env = TestEnv::new();
+    let small = env.path("small");
+    std::fs::create_dir(&small).expect("a directory");
+    let _mount = SmallDisk::mount(&small);
+    let root = small.join("store");
+    let kiln = |arguments: &[&str]| {
+        env.kiln(["--root", root.to_str().expect("UTF-8")].into_iter().chain(arguments.iter().copied()))
+    };
+    kiln(&["import", crate::environment::busybox_tar().to_str().expect("UTF-8"), "busybox"]).ok();
+    env.file("Dockerfile", "FROM busybox\nRUN dd if=/dev/zero of=/big bs=1M count=64\n");
+    kiln(&["build", "--progress=plain", "."]).fails(1, &["No space left on device"]);
+    env.file("big", vec![7; 64 << 20]);
+    env.file("Dockerfile", "FROM busybox\nCOPY big /\n");
+    kiln(&["build", "--progress=plain", "."]).fails(1, &["No space left on device"]);
+    env.file("Dockerfile", "FROM busybox\nRUN echo small > /f\n");
+    kiln(&["build", "--progress=plain", "."]).ok();
+}
+
+/// A tmpfs of 32 MiB, unmounted on drop.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    fn mount(path: &std::path::Path) -> Self {
+        let mut mount = std::process::Command::new("mount");
+        crate::environment::tool(mount.args(["-t", "tmpfs", "-o", "size=32m", "kiln-test"]).arg(path));
+        Self(path.to_owned())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // A test that failed half-way may still have it busy; lazily then.
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}

@@ -1,0 +1,89 @@
+//! Other tools read what kiln writes.
+
+use std::process::Command;
+
+use crate::environment::{TestEnv, has, is_root, tool};
+
+fn built() -> TestEnv {
+    let env = TestEnv::with_busybox();
+    env.file("f", "data");
+    env.build("FROM busybox\nCOPY f /etc/f\nRUN rm /etc/group && ln /etc/f /hard && mkdir -p /deep/er\nCMD [\"cat\", \"/hard\"]\n").ok();
+    env
+}
+
+#[test]
+fn skopeo_inspects_and_converts() {
+    if !has("skopeo") {
+        return;
+    }
+    let env = built();
+    let oci = format!("type=oci,dest={}", env.path("oci.tar").display());
+    let docker = format!("type=docker,dest={}", env.path("docker.tar").display());
+    env.kiln(["build", "-t", "test", "-o", &oci, "-o", &docker, "."]).ok();
+    let id = env.image_id();
+    for source in ["oci-archive:oci.tar", "docker-archive:docker.tar"] {
+        let (transport, file) = source.split_once(':').expect("a colon");
+        let source = format!("{transport}:{}", env.path(file).display());
+        let config = tool(Command::new("skopeo").args(["inspect", "--config", "--raw", &source]));
+        assert_eq!(format!("sha256:{}", sha256(&config)), id, "{source}");
+        let copied = env.path(&format!("{transport}.layout"));
+        tool(Command::new("skopeo").args(["copy", "-q", &source, &format!("oci:{}:copied", copied.display())]));
+        let other = TestEnv::new();
+        other.kiln(["load", copied.to_str().expect("UTF-8"), "--tag", "copied"]).ok();
+        assert_eq!(other.kiln(["run", "--rm", "copied"]).ok().stdout, "data");
+    }
+}
+
+fn sha256(text: &str) -> String {
+    use std::io::Write;
+    let mut sum = Command::new("sha256sum")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("sha256sum");
+    sum.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("written");
+    String::from_utf8(sum.wait_with_output().expect("an end").stdout).expect("text")[..64].to_owned()
+}
+
+#[test]
+fn umoci_unpacks() {
+    if !has("umoci") {
+        return;
+    }
+    let env = built();
+    let layout = env.path("layout");
+    env.kiln(["build", "-t", "test:v1", "-o", &format!("type=oci,tar=false,dest={}", layout.display()), "."]).ok();
+    let bundle = env.path("bundle");
+    let mut umoci = Command::new("umoci");
+    umoci.arg("unpack");
+    if !is_root() {
+        umoci.arg("--rootless");
+    }
+    tool(umoci.arg("--image").arg(format!("{}:v1", layout.display())).arg(&bundle));
+    let root = bundle.join("rootfs");
+    assert_eq!(std::fs::read_to_string(root.join("hard")).expect("a file"), "data");
+    assert!(!root.join("etc/group").exists() && root.join("deep/er").is_dir());
+    use std::os::unix::fs::MetadataExt;
+    let inode = |name: &str| std::fs::metadata(root.join(name)).expect("a file").ino();
+    assert_eq!(inode("hard"), inode("etc/f"));
+}
+
+#[test]
+fn podman_loads_and_runs() {
+    if !is_root() || !has("podman") {
+        return;
+    }
+    let env = built();
+    let archive = env.path("archive.tar");
+    env.kiln(["save", "test", "-o", archive.to_str().expect("UTF-8")]).ok();
+    let podman = |arguments: &[&str]| {
+        let mut podman = Command::new("podman");
+        podman.arg("--root").arg(env.path("podman")).arg("--runroot").arg(env.path("podman-run"));
+        podman.args(["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--runtime", "crun"]);
+        tool(podman.args(arguments))
+    };
+    let loaded = podman(&["load", "-q", "-i", archive.to_str().expect("UTF-8")]);
+    assert!(loaded.contains("test:latest"), "{loaded}");
+    let out = podman(&["run", "--rm", "--network=host", "--cgroups=disabled", "docker.io/library/test:latest"]);
+    assert_eq!(out, "data");
+}

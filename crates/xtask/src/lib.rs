@@ -1,0 +1,4 @@
+//! What the commands of `xtask` share with end-to-end tests: base images made without any registry.
+
+pub mod rootfs;
+pub mod shell;
