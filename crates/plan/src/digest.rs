@@ -1,6 +1,167 @@
 //! The op digest.
 
+use std::fmt;
+
+use crate::op::{Chmod, Copy, CopySource, Mount, MountKind, Op, Run, RunNetwork, RunSecurity, Workdir};
+
+/// Changes whenever equal ops would get another digest: every cache goes cold.
+const VERSION: u64 = 1;
+
 /// BLAKE3 of an op without its inputs: no names, spans, labels or limits. Length-prefixed fields in a fixed order,
 /// under a format version (ARCHITECTURE.md, Identity).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct OpDigest(pub [u8; 32]);
+
+impl OpDigest {
+    /// Returns the digest of `op`.
+    pub fn of(op: &Op) -> Self {
+        let mut fields = Fields::new();
+        match op {
+            Op::Base(base) => {
+                fields.text("base");
+                fields.list(&base.config.rootfs.diff_ids, |fields, id| fields.bytes(id.as_bytes()));
+            }
+            Op::Run(run) => digest_run(&mut fields, run),
+            Op::Copy(copy) => digest_copy(&mut fields, copy),
+            Op::Workdir(Workdir { path, user }) => {
+                fields.text("workdir");
+                fields.text(path);
+                fields.text(user);
+            }
+        }
+        Self(*blake3::hash(&fields.encoded).as_bytes())
+    }
+}
+
+impl fmt::Display for OpDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+// The patterns name every field, so that a new one is either hashed or left out on purpose.
+
+fn digest_run(fields: &mut Fields, run: &Run) {
+    let Run { argv, env, proxy: _, cwd, user, hostname, platform, network, security, mounts, script, limits: _ } = run;
+    fields.text("run");
+    fields.list(argv, |fields, word| fields.text(word));
+    fields.list(env, |fields, (key, value)| {
+        fields.text(key);
+        fields.text(value);
+    });
+    fields.text(cwd);
+    fields.text(user);
+    fields.text(hostname);
+    fields.text(&platform.to_string());
+    fields.text(match network {
+        RunNetwork::Default => "default",
+        RunNetwork::None => "none",
+        RunNetwork::Host => "host",
+    });
+    fields.text(match security {
+        RunSecurity::Sandbox => "sandbox",
+        RunSecurity::Insecure => "insecure",
+    });
+    fields.list(mounts, digest_mount);
+    fields.option(script.as_ref(), |fields, script| {
+        fields.text(&script.path);
+        fields.bytes(&script.bytes);
+    });
+}
+
+fn digest_mount(fields: &mut Fields, mount: &Mount) {
+    let Mount { target, read_only, kind } = mount;
+    fields.text(target);
+    fields.number(u64::from(*read_only));
+    match kind {
+        MountKind::Bind { input, path } => {
+            fields.text("bind");
+            fields.number(*input as u64);
+            fields.text(path);
+        }
+        MountKind::Tmpfs { size } => {
+            fields.text("tmpfs");
+            fields.option(size.as_ref(), |fields, size| fields.number(*size));
+        }
+    }
+}
+
+fn digest_copy(fields: &mut Fields, copy: &Copy) {
+    let Copy { sources, destination, chown, chmod, unpack } = copy;
+    fields.text("copy");
+    fields.list(sources, |fields, source| match source {
+        CopySource::Path { input, pattern, span: _ } => {
+            fields.text("path");
+            fields.number(*input as u64);
+            fields.text(pattern);
+        }
+        CopySource::Inline { name, bytes } => {
+            fields.text("inline");
+            fields.text(name);
+            fields.bytes(bytes);
+        }
+    });
+    fields.text(destination);
+    fields.option(chown.as_ref(), |fields, chown| fields.text(chown));
+    fields.option(chmod.as_ref(), |fields, chmod| match chmod {
+        Chmod::Octal(mode) => {
+            fields.text("octal");
+            fields.number(u64::from(*mode));
+        }
+        Chmod::Symbolic(text) => {
+            fields.text("symbolic");
+            fields.text(text);
+        }
+    });
+    fields.number(u64::from(*unpack));
+}
+
+/// Values one after the other, each with its type and length in front: no two sequences of fields encode alike.
+struct Fields {
+    encoded: Vec<u8>,
+}
+
+impl Fields {
+    fn new() -> Self {
+        let mut fields = Self { encoded: Vec::new() };
+        fields.text("kiln op");
+        fields.number(VERSION);
+        fields
+    }
+
+    fn text(&mut self, text: &str) {
+        self.framed(b't', text.as_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.framed(b'b', bytes);
+    }
+
+    fn number(&mut self, number: u64) {
+        self.encoded.push(b'n');
+        self.encoded.extend(number.to_le_bytes());
+    }
+
+    fn list<T>(&mut self, items: &[T], item: impl Fn(&mut Self, &T)) {
+        self.encoded.push(b'l');
+        self.encoded.extend((items.len() as u64).to_le_bytes());
+        items.iter().for_each(|i| item(self, i));
+    }
+
+    fn option<T>(&mut self, value: Option<&T>, item: impl Fn(&mut Self, &T)) {
+        self.encoded.push(if value.is_some() { b's' } else { b'-' });
+        if let Some(value) = value {
+            item(self, value);
+        }
+    }
+
+    fn framed(&mut self, kind: u8, bytes: &[u8]) {
+        self.encoded.push(kind);
+        self.encoded.extend((bytes.len() as u64).to_le_bytes());
+        self.encoded.extend(bytes);
+    }
+}
+
+#[cfg(test)]
+#[path = "digest_tests.rs"]
+mod tests;

@@ -4,17 +4,38 @@
 //! images that are missing from `known`. Then [`lower`] makes the [`Plan`].
 
 mod base;
+mod builder;
+mod chmod;
 mod digest;
+mod env;
+mod findings;
+mod globals;
+mod graph;
+mod lint;
+mod lower;
+mod mount;
+mod names;
 mod op;
 mod options;
+mod order;
+mod path;
+mod state;
+mod text;
+mod trigger;
 
 pub use base::{BaseKey, BaseRequest, Bases, ResolvedBase};
+pub use chmod::InvalidChmod;
 pub use digest::OpDigest;
 pub use op::{Chmod, Copy, CopySource, Limits, Mount, MountKind, Op, Run, RunNetwork, RunSecurity, Script, Workdir};
 pub use options::{NamedContext, Options};
 
+use std::collections::BTreeMap;
+
 use dockerfile::{Diagnostics, Dockerfile, Sources, Span};
 use image::{ImageConfig, Platform};
+
+use findings::Findings;
+use graph::Graph;
 
 /// Names a vertex of one [`Plan`]: an index, and every input of a vertex has a smaller one.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -95,8 +116,19 @@ pub fn bases(
     sources: &mut Sources,
     diagnostics: &mut Diagnostics,
 ) -> Vec<BaseRequest> {
-    let _ = (dockerfile, known, options, sources, diagnostics);
-    todo!()
+    let mut findings = Findings::default();
+    let mut missing = BTreeMap::new();
+    lower::check_syntax(dockerfile, &mut findings);
+    for platform in lower::platforms(options) {
+        let graph = Graph::new(dockerfile, known, options, &platform, sources, &mut findings);
+        for mut request in graph.iter().flat_map(Graph::requests).filter(|request| !known.contains_key(&request.key)) {
+            let explicit = missing.get(&request.key).is_some_and(|known: &BaseRequest| known.explicit_platform);
+            request.explicit_platform |= explicit;
+            missing.insert(request.key.clone(), request);
+        }
+    }
+    findings.report_errors(diagnostics);
+    missing.into_values().collect()
 }
 
 /// Lowers a Dockerfile. `sources` takes the triggers (`ONBUILD`) of base images as texts of their own. `None` if
@@ -108,6 +140,9 @@ pub fn lower(
     sources: &mut Sources,
     diagnostics: &mut Diagnostics,
 ) -> Option<Plan> {
-    let _ = (dockerfile, bases, options, sources, diagnostics);
-    todo!()
+    let mut findings = Findings::default();
+    let plan = lower::plan(dockerfile, bases, options, sources, &mut findings);
+    let failed = findings.has_errors();
+    findings.report(diagnostics);
+    plan.filter(|_| !failed)
 }

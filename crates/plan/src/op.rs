@@ -85,8 +85,13 @@ pub struct Mount {
 #[derive(Clone, Debug)]
 pub enum MountKind {
     /// `path` of the input at that position of [`Vertex::inputs`](crate::Vertex).
-    Bind { input: usize, path: String },
-    Tmpfs { size: Option<u64> },
+    Bind {
+        input: usize,
+        path: String,
+    },
+    Tmpfs {
+        size: Option<u64>,
+    },
 }
 
 /// `COPY` and `ADD`.

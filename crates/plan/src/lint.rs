@@ -1,0 +1,71 @@
+//! Lints that need evaluation; the rules and their words are BuildKit's (reference: section 15).
+
+use dockerfile::diagnostic::nearest;
+use dockerfile::word::{Expanded, Variables};
+use dockerfile::{Diagnostic, Span, Word};
+use image::{Platform, Reference};
+
+use crate::env::Env;
+use crate::findings::Findings;
+
+/// `UndefinedArgInFrom`: a `FROM` that refers to an argument nobody declared.
+pub(crate) fn from_arguments(expanded: &Expanded, word: &Word, globals: &Env, findings: &mut Findings) {
+    for (name, _) in expanded.used.iter().filter(|(_, unset)| *unset) {
+        let question = question(nearest(name, globals.names()));
+        let message = format!("FROM argument '{name}' is not declared{question}");
+        findings.push(Diagnostic::warning("UndefinedArgInFrom", word.span, message));
+    }
+}
+
+/// `InvalidDefaultArgInFrom`: a `FROM` that works only with a build argument.
+pub(crate) fn default_base(word: &Word, defaults: &Env, findings: &mut Findings) {
+    let valid = word.expand(defaults).is_ok_and(|expanded| expanded.value.parse::<Reference>().is_ok());
+    if !valid {
+        let message = format!("Default value for ARG {} results in empty or invalid base image name", word.text);
+        findings.push(Diagnostic::warning("InvalidDefaultArgInFrom", word.span, message));
+    }
+}
+
+/// `RedundantTargetPlatform`: the platform asked for is the default.
+pub(crate) fn redundant_platform(expanded: &Expanded, word: &Word, globals: &Env, findings: &mut Findings) {
+    const NAME: &str = "TARGETPLATFORM";
+    let alone = matches!(expanded.used.as_slice(), [(name, _)] if name == NAME);
+    if alone && globals.get(NAME) == Some(expanded.value.as_str()) {
+        let text = &word.text;
+        let message =
+            format!("Setting platform to predefined {text} in FROM is redundant as this is the default behavior");
+        findings.push(Diagnostic::warning("RedundantTargetPlatform", word.span, message));
+    }
+}
+
+/// `InvalidBaseImagePlatform`: the image is for something else than was asked for.
+pub(crate) fn base_platform(name: &str, span: Span, actual: &Platform, wanted: &Platform, findings: &mut Findings) {
+    if actual.rank_for(wanted).is_none() {
+        let message =
+            format!("Base image {name} was pulled with platform \"{actual}\", expected \"{wanted}\" for current build");
+        findings.push(Diagnostic::warning("InvalidBaseImagePlatform", span, message));
+    }
+}
+
+/// `UndefinedVar`: a variable that is neither set nor declared in the stage.
+pub(crate) fn undefined_variable(name: &str, span: Span, env: &Env, findings: &mut Findings) {
+    let question = question(nearest(name, env.names()).map(|near| format!("${near}")).as_deref());
+    let message = format!("Usage of undefined variable '${name}'{question}");
+    findings.push(Diagnostic::warning("UndefinedVar", span, message));
+}
+
+/// `WorkdirRelativePath`: the first `WORKDIR` of a stage rests on what the base has.
+pub(crate) fn relative_workdir(path: &str, span: Span, findings: &mut Findings) {
+    let message = format!("Relative workdir \"{path}\" can have unexpected results if the base image changes");
+    findings.push(Diagnostic::warning("WorkdirRelativePath", span, message));
+}
+
+/// `ExposeInvalidFormat`: an address or a port of the host, which an image cannot decide.
+pub(crate) fn expose_format(text: &str, span: Span, findings: &mut Findings) {
+    let message = format!("EXPOSE instruction should not define an IP address or host-port mapping, found '{text}'");
+    findings.push(Diagnostic::warning("ExposeInvalidFormat", span, message));
+}
+
+fn question(near: Option<&str>) -> String {
+    near.map(|name| format!(" (did you mean {name}?)")).unwrap_or_default()
+}

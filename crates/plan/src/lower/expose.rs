@@ -1,0 +1,136 @@
+//! `EXPOSE [ip:][host:]port[-end][/protocol]…`: ports that containers are reached at.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+use dockerfile::Word;
+use image::config::Empty;
+
+use super::scope::Scope;
+use crate::lint;
+use crate::text::plain_list;
+
+pub(super) fn lower(scope: &mut Scope<'_, '_>, words: &[Word]) -> Option<()> {
+    let mut items = Vec::new();
+    for word in words {
+        items.extend(scope.expand_words(word)?.into_iter().map(|text| (text, word.span)));
+    }
+    items.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let mut ports: Vec<String> = Vec::new();
+    let mut seen = HashSet::new();
+    for (text, span) in items {
+        let item = read(&text).map_err(|message| scope.error(span, message)).ok()?;
+        if item.of_host {
+            lint::expose_format(&text, span, scope.stages.findings);
+        }
+        for port in item.ports {
+            let port = format!("{port}/{}", item.protocol);
+            if seen.insert(port.clone()) {
+                ports.push(port);
+            }
+        }
+    }
+    scope.note(format!("EXPOSE {}", plain_list(&ports)));
+    scope.config().exposed_ports.extend(ports.into_iter().map(|port| (port, Empty {})));
+    Some(())
+}
+
+#[derive(Debug, PartialEq)]
+struct Item {
+    ports: RangeInclusive<u16>,
+    protocol: String,
+    /// An address or a port of the host was given, which means nothing here.
+    of_host: bool,
+}
+
+fn read(text: &str) -> Result<Item, String> {
+    let (front, rest) = text.rsplit_once(':').map_or((None, text), |(front, rest)| (Some(front), rest));
+    let (port, protocol) = rest.split_once('/').unwrap_or((rest, ""));
+    let protocol = if protocol.is_empty() { "tcp".to_owned() } else { protocol.to_lowercase() };
+    if port.is_empty() {
+        return Err(format!("invalid port: \"{text}\": no port specified"));
+    }
+    if !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") {
+        return Err(format!("invalid port: \"{text}\": invalid proto: {protocol}"));
+    }
+    let ports = range(port).ok_or_else(|| format!("invalid containerPort: {port}"))?;
+    if let Some(front) = front {
+        check_host(front, port, &ports)?;
+    }
+    Ok(Item { ports, protocol, of_host: front.is_some() })
+}
+
+/// Checks `[ip:][host]` against the ports it would be mapped to.
+fn check_host(front: &str, port: &str, ports: &RangeInclusive<u16>) -> Result<(), String> {
+    let (address, host) = front.rsplit_once(':').map_or(("", front), |(address, host)| (address, host));
+    let bare = address.strip_prefix('[').and_then(|a| a.strip_suffix(']')).unwrap_or(address);
+    if !bare.is_empty() && bare.parse::<IpAddr>().is_err() {
+        return Err(format!("invalid IP address: {bare}"));
+    }
+    if host.is_empty() {
+        return Ok(());
+    }
+    let hosts = range(host).ok_or_else(|| format!("invalid hostPort: {host}"))?;
+    let single = ports.len() == 1;
+    if hosts.len() != ports.len() && !single {
+        return Err(format!("invalid ranges specified for container and host Ports: {port} and {host}"));
+    }
+    Ok(())
+}
+
+fn range(text: &str) -> Option<RangeInclusive<u16>> {
+    let number = |text: &str| text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()));
+    let (start, end) = text.split_once('-').unwrap_or((text, text));
+    let (start, end): (u16, u16) = (number(start)?, number(end)?);
+    (start <= end).then_some(start..=end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, ports: RangeInclusive<u16>, protocol: &str, of_host: bool) {
+        assert_eq!(read(text), Ok(Item { ports, protocol: protocol.to_owned(), of_host }), "{text}");
+    }
+
+    #[track_caller]
+    fn check_error(text: &str, message: &str) {
+        assert_eq!(read(text), Err(message.to_owned()), "{text}");
+    }
+
+    #[test]
+    fn ports_and_ranges() {
+        check("80", 80..=80, "tcp", false);
+        check("80/UDP", 80..=80, "udp", false);
+        check("80/", 80..=80, "tcp", false);
+        check("8000-8002/sctp", 8000..=8002, "sctp", false);
+        check("0-65535", 0..=65535, "tcp", false);
+    }
+
+    #[test]
+    fn host_parts_are_checked_and_dropped() {
+        check("8080:80", 80..=80, "tcp", true);
+        check("127.0.0.1:8080:80/tcp", 80..=80, "tcp", true);
+        check("127.0.0.1::80", 80..=80, "tcp", true);
+        check("[::1]:8080:80", 80..=80, "tcp", true);
+        check("8000-8010:80", 80..=80, "tcp", true);
+        check("8000-8001:80-81", 80..=81, "tcp", true);
+        check_error("host:8080:80", "invalid IP address: host");
+        check_error("x:80", "invalid hostPort: x");
+        check_error("8000-8001:80-82", "invalid ranges specified for container and host Ports: 80-82 and 8000-8001");
+    }
+
+    #[test]
+    fn what_is_no_port() {
+        check_error("http", "invalid containerPort: http");
+        check_error("65536", "invalid containerPort: 65536");
+        check_error("81-80", "invalid containerPort: 81-80");
+        check_error("+80", "invalid containerPort: +80");
+        check_error("80/icmp", "invalid port: \"80/icmp\": invalid proto: icmp");
+        check_error("/udp", "invalid port: \"/udp\": no port specified");
+        check_error("8080:", "invalid port: \"8080:\": no port specified");
+        check_error("", "invalid port: \"\": no port specified");
+    }
+}

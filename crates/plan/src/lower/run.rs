@@ -1,0 +1,213 @@
+//! `RUN`: a command in a box (reference: section 8).
+
+use dockerfile::Spanned;
+use dockerfile::ast::{self, Command, Heredoc, Instruction};
+
+use super::scope::Scope;
+use crate::names::Source;
+use crate::op::{Mount, MountKind, Op, Run, RunNetwork, RunSecurity, Script};
+use crate::{ContextName, Input, mount, path};
+
+/// Where the script of a heredoc is found in the box: below a directory of device files that is no part of any layer.
+const SCRIPTS: &str = "/dev/pipes";
+
+const HOSTNAME: &str = "buildkitsandbox";
+const HOSTNAME_ARGUMENT: &str = "BUILDKIT_SANDBOX_HOSTNAME";
+
+/// Build arguments that every command sees though nobody declared them.
+const PROXIES: [&str; 5] = ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"];
+
+pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, run: &ast::Run) -> Option<()> {
+    check_platform(scope, instruction)?;
+    let network = network(scope, run.flags.network.as_ref())?;
+    let security = security(scope, run.flags.security.as_ref())?;
+    if let Some(device) = run.flags.devices.first() {
+        scope.unsupported(device.span, "`--device`");
+        return None;
+    }
+    let (mounts, inputs) = mounts(scope, &run.flags.mounts)?;
+    let (argv, script) = command(scope, run);
+    if argv.is_empty() {
+        scope.error(instruction.span, "RUN needs a command: the list is empty");
+        return None;
+    }
+    let created_by = format!("RUN {}{} # buildkit", arguments(scope), argv.join(" "));
+    let options = scope.stages.options;
+    let op = Run {
+        argv,
+        env: scope.state.env.pairs().to_vec(),
+        proxy: proxy(scope),
+        cwd: scope.state.directory().to_owned(),
+        user: scope.state.config.config.user.clone(),
+        hostname: options.build_args.get(HOSTNAME_ARGUMENT).map_or(HOSTNAME, String::as_str).to_owned(),
+        platform: scope.state.platform.clone(),
+        network,
+        security,
+        mounts,
+        script,
+        limits: options.limits.clone(),
+    };
+    scope.layer(instruction, Op::Run(op), inputs, created_by);
+    Some(())
+}
+
+/// Only what this machine runs by itself can be run.
+fn check_platform(scope: &mut Scope<'_, '_>, instruction: &Instruction) -> Option<()> {
+    let (wanted, here) = (&scope.state.platform, &scope.stages.options.build_platform);
+    if wanted.rank_for(here).is_some() {
+        return Some(());
+    }
+    let message = format!("running {wanted} on {here} is not supported yet");
+    scope.error(instruction.span, message);
+    None
+}
+
+fn network(scope: &mut Scope<'_, '_>, flag: Option<&Spanned<String>>) -> Option<RunNetwork> {
+    let Some(flag) = flag else { return Some(scope.stages.options.network) };
+    match flag.value.as_str() {
+        "default" => Some(scope.stages.options.network),
+        "none" => Some(RunNetwork::None),
+        "host" => Some(RunNetwork::Host),
+        other => {
+            scope.error(flag.span, format!("invalid network mode \"{other}\""));
+            None
+        }
+    }
+}
+
+fn security(scope: &mut Scope<'_, '_>, flag: Option<&Spanned<String>>) -> Option<RunSecurity> {
+    let Some(flag) = flag else { return Some(RunSecurity::Sandbox) };
+    match flag.value.as_str() {
+        "sandbox" => Some(RunSecurity::Sandbox),
+        "insecure" => {
+            scope.unsupported(flag.span, "`--security=insecure`");
+            None
+        }
+        other => {
+            scope.error(flag.span, format!("security \"{other}\" is not valid"));
+            None
+        }
+    }
+}
+
+/// Returns what is executed, and the file it is in if it is a script of its own (reference: section 1.3, RUN).
+fn command(scope: &Scope<'_, '_>, run: &ast::Run) -> (Vec<String>, Option<Script>) {
+    let Command::Shell(text) = &run.command else { return (scope.arguments(&run.command), None) };
+    match run.heredocs.as_slice() {
+        [] => (scope.with_shell(&text.value), None),
+        [heredoc] if run.script => script(scope, heredoc),
+        heredocs => {
+            // The shell reads them itself, so they are handed on as they stand.
+            let bodies = heredocs.iter().map(|heredoc| format!("\n{}{}", heredoc.raw, heredoc.name));
+            let text: String = [text.value.clone()].into_iter().chain(bodies).collect();
+            (scope.with_shell(&text), None)
+        }
+    }
+}
+
+fn script(scope: &Scope<'_, '_>, heredoc: &Heredoc) -> (Vec<String>, Option<Script>) {
+    let body = &heredoc.body.text;
+    if !body.starts_with("#!") {
+        return (scope.with_shell(body), None);
+    }
+    let name = match heredoc.name.rsplit('/').next() {
+        None | Some("" | "." | "..") => "script",
+        Some(name) => name,
+    };
+    let path = format!("{SCRIPTS}/{name}");
+    let bytes = body.as_bytes().to_vec();
+    (scope.with_shell(&path), Some(Script { path, bytes }))
+}
+
+/// Returns `|2 A=1 B=2 `: the arguments declared so far, as the history has them.
+fn arguments(scope: &Scope<'_, '_>) -> String {
+    use dockerfile::word::Variables as _;
+    let mut shown: Vec<(&str, &str)> = Vec::new();
+    for (name, declared) in &scope.state.arguments {
+        let value = scope.state.env.get(name).or(declared.as_deref()).unwrap_or_default();
+        match shown.iter_mut().find(|(known, _)| known == name) {
+            Some(known) => known.1 = value,
+            None => shown.push((name, value)),
+        }
+    }
+    if shown.is_empty() {
+        return String::new();
+    }
+    let pairs: Vec<_> = shown.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    format!("|{} {} ", pairs.len(), pairs.join(" "))
+}
+
+/// Returns proxy settings in both cases, without those that a stage defines itself.
+fn proxy(scope: &Scope<'_, '_>) -> Vec<(String, String)> {
+    let given = &scope.stages.options.build_args;
+    let mut pairs = Vec::new();
+    for name in PROXIES {
+        let value = given.iter().find(|(key, value)| key.eq_ignore_ascii_case(name) && !value.is_empty());
+        let Some((_, value)) = value else { continue };
+        let spellings = [name.to_uppercase(), name.to_owned()];
+        let missing = spellings.into_iter().filter(|spelling| !scope.state.env.contains(spelling));
+        pairs.extend(missing.map(|spelling| (spelling, value.clone())));
+    }
+    pairs
+}
+
+/// Returns the mounts with what they read. Of several at one place the last counts.
+fn mounts(scope: &mut Scope<'_, '_>, flags: &[Spanned<String>]) -> Option<(Vec<Mount>, Vec<Input>)> {
+    let mut inputs = Vec::new();
+    let mut mounts: Vec<Mount> = Vec::new();
+    for flag in flags {
+        let declared = declared(scope, flag)?;
+        let target = path::join(scope.state.directory(), &declared.target);
+        if target == "/" {
+            scope.error(flag.span, format!("invalid mount target \"{target}\""));
+            return None;
+        }
+        let kind = match declared.kind {
+            mount::Kind::Tmpfs => MountKind::Tmpfs { size: declared.size },
+            mount::Kind::Bind => {
+                let input = source(scope, flag, declared.from.as_deref())?;
+                MountKind::Bind { input: position(&mut inputs, input), path: path::clean(&declared.source) }
+            }
+            other => {
+                scope.unsupported(flag.span, &format!("`--mount=type={}`", other.name()));
+                return None;
+            }
+        };
+        mounts.retain(|mount| mount.target != target);
+        mounts.push(Mount { target, read_only: declared.read_only, kind });
+    }
+    Some((mounts, inputs))
+}
+
+fn declared(scope: &mut Scope<'_, '_>, flag: &Spanned<String>) -> Option<mount::Declared> {
+    let escape = scope.escape(flag.span);
+    let mut expand = |value: &str| scope.expand(&dockerfile::Word::parse(value, flag.span, escape));
+    match mount::parse(&flag.value, &mut expand) {
+        Ok(declared) => Some(declared),
+        Err(mount::Invalid::Reported) => None,
+        Err(mount::Invalid::Because(message)) => {
+            scope.error(flag.span, message);
+            None
+        }
+    }
+}
+
+fn source(scope: &mut Scope<'_, '_>, flag: &Spanned<String>, from: Option<&str>) -> Option<Input> {
+    let Some(name) = from else { return Some(Input::Context(ContextName::Main)) };
+    let source: Source = match scope.stages.graph.source(name, flag.span) {
+        Ok(source) => source,
+        Err(diagnostic) => {
+            scope.report(diagnostic);
+            return None;
+        }
+    };
+    scope.stages.input(&source, scope.index, flag.span)
+}
+
+/// Returns where `input` stands among the inputs, adding it if it is new.
+fn position(inputs: &mut Vec<Input>, input: Input) -> usize {
+    inputs.iter().position(|known| *known == input).unwrap_or_else(|| {
+        inputs.push(input);
+        inputs.len() - 1
+    })
+}

@@ -1,0 +1,153 @@
+//! What one instruction sees of the stage it is in, and what it may do to it.
+
+use dockerfile::ast::{Command, Instruction};
+use dockerfile::word::Expanded;
+use dockerfile::{Diagnostic, Span, Word};
+use image::config::ContainerConfig;
+
+use super::stage::Stages;
+use crate::op::Op;
+use crate::state::State;
+use crate::{HistoryLine, Input, VertexId, lint};
+
+/// What a command is given to if nobody says anything else.
+const DEFAULT_SHELL: [&str; 2] = ["/bin/sh", "-c"];
+
+#[derive(Debug)]
+pub(super) struct Scope<'s, 'a> {
+    pub(super) stages: &'s mut Stages<'a>,
+    pub(super) state: State,
+    pub(super) index: usize,
+    /// A `CMD` stands in this stage: `ENTRYPOINT` leaves it alone.
+    pub(super) has_command: bool,
+    steps: Steps,
+    history: Vec<HistoryLine>,
+}
+
+impl<'s, 'a> Scope<'s, 'a> {
+    pub(super) fn new(
+        stages: &'s mut Stages<'a>,
+        state: State,
+        index: usize,
+        steps: Steps,
+        history: Vec<HistoryLine>,
+    ) -> Self {
+        Self { stages, state, index, has_command: false, steps, history }
+    }
+
+    pub(super) fn finish(self) -> (State, Vec<HistoryLine>) {
+        (self.state, self.history)
+    }
+
+    pub(super) fn config(&mut self) -> &mut ContainerConfig {
+        &mut self.state.config.config
+    }
+
+    /// Reports a mistake.
+    pub(super) fn error(&mut self, span: Span, message: impl Into<String>) {
+        self.stages.findings.error(span, message);
+    }
+
+    pub(super) fn report(&mut self, diagnostic: Diagnostic) {
+        self.stages.findings.push(diagnostic);
+    }
+
+    /// Refuses what parses but does not work yet.
+    pub(super) fn unsupported(&mut self, span: Span, what: &str) {
+        self.error(span, format!("{what} is not supported yet"));
+    }
+
+    /// Expands a word with the variables of the stage; `None` if that fails, which has been reported.
+    pub(super) fn expand(&mut self, word: &Word) -> Option<String> {
+        let expanded = self.stages.findings.expand(word, &self.state.env)?;
+        self.warn_undefined(&expanded, word.span);
+        Some(expanded.value)
+    }
+
+    /// Expands a word to several.
+    pub(super) fn expand_words(&mut self, word: &Word) -> Option<Vec<String>> {
+        match word.expand_words(&self.state.env) {
+            Ok(words) => {
+                words.iter().for_each(|expanded| self.warn_undefined(expanded, word.span));
+                Some(words.into_iter().map(|expanded| expanded.value).collect())
+            }
+            Err(error) => {
+                self.error(error.span, error.message);
+                None
+            }
+        }
+    }
+
+    fn warn_undefined(&mut self, expanded: &Expanded, span: Span) {
+        for (name, _) in expanded.used.iter().filter(|(_, unset)| *unset) {
+            if !self.state.declares(name) {
+                lint::undefined_variable(name, span, &self.state.env, self.stages.findings);
+            }
+        }
+    }
+
+    /// Returns the escape character of the text an instruction stands in: triggers have no directives.
+    pub(super) fn escape(&self, span: Span) -> char {
+        let dockerfile = self.stages.dockerfile;
+        let own = span.source == dockerfile.source;
+        dockerfile.directives.escape.as_ref().filter(|_| own).map_or('\\', |escape| escape.value)
+    }
+
+    /// Returns `command` as what is executed: the shell form is given to the shell.
+    pub(super) fn arguments(&self, command: &Command) -> Vec<String> {
+        match command {
+            Command::Exec(words) => words.iter().map(|word| word.value.clone()).collect(),
+            Command::Shell(text) => self.with_shell(&text.value),
+        }
+    }
+
+    pub(super) fn with_shell(&self, text: &str) -> Vec<String> {
+        let shell = self.state.config.config.shell.as_ref().filter(|shell| !shell.is_empty());
+        let mut words = shell.cloned().unwrap_or_else(|| DEFAULT_SHELL.map(str::to_owned).to_vec());
+        words.push(text.to_owned());
+        words
+    }
+
+    /// Adds a line of history without a layer.
+    pub(super) fn note(&mut self, created_by: impl Into<String>) {
+        self.history.push(HistoryLine { created_by: created_by.into(), layer: None });
+    }
+
+    /// Counts a step that makes no layer.
+    pub(super) fn skip_step(&mut self, instruction: &Instruction) {
+        self.step_name(instruction);
+    }
+
+    /// Puts a layer on the stage, with its line of history.
+    pub(super) fn layer(&mut self, instruction: &Instruction, op: Op, inputs: Vec<Input>, created_by: String) {
+        let name = self.step_name(instruction);
+        let origin = self.stages.origin(self.index, instruction.span, name);
+        let id: VertexId = self.stages.builder.add(op, self.state.root, inputs, origin);
+        self.state.root = Some(id);
+        self.history.push(HistoryLine { created_by, layer: Some(id) });
+    }
+
+    fn step_name(&mut self, instruction: &Instruction) -> String {
+        self.steps.next(&instruction.keyword.value.to_uppercase(), &instruction.text)
+    }
+}
+
+/// Numbers the steps of a stage as they are shown: `[build  3/12] RUN make`.
+#[derive(Debug)]
+pub(super) struct Steps {
+    prefix: String,
+    done: usize,
+    total: usize,
+}
+
+impl Steps {
+    pub(super) fn new(prefix: String, total: usize) -> Self {
+        Self { prefix, done: 0, total }
+    }
+
+    pub(super) fn next(&mut self, keyword: &str, text: &str) -> String {
+        self.done += 1;
+        let width = self.total.max(1).ilog10() as usize + 1;
+        format!("[{}{:>width$}/{}] {keyword} {text}", self.prefix, self.done, self.total)
+    }
+}

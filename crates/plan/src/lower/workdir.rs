@@ -1,0 +1,27 @@
+//! `WORKDIR`: where the following instructions are; a layer if the directory may have to be made.
+
+use dockerfile::Word;
+use dockerfile::ast::Instruction;
+
+use super::scope::Scope;
+use crate::op::{Op, Workdir};
+use crate::{lint, path};
+
+pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, word: &Word) -> Option<()> {
+    let text = scope.expand(word)?;
+    if !scope.state.has_workdir && !text.starts_with('/') {
+        lint::relative_workdir(&text, word.span, scope.stages.findings);
+    }
+    scope.state.has_workdir = true;
+    let directory = path::join(scope.state.directory(), &text);
+    scope.config().working_dir.clone_from(&directory);
+    let created_by = format!("WORKDIR {directory}");
+    if directory == "/" {
+        scope.skip_step(instruction);
+        scope.note(created_by);
+        return Some(());
+    }
+    let op = Op::Workdir(Workdir { path: directory, user: scope.config().user.clone() });
+    scope.layer(instruction, op, Vec::new(), created_by);
+    Some(())
+}

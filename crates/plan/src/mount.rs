@@ -1,0 +1,301 @@
+//! The value of `RUN --mount` (reference: section 8.1).
+
+use dockerfile::diagnostic::nearest;
+
+/// A mount as declared: checked, names and paths not yet resolved.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Declared {
+    pub(crate) kind: Kind,
+    pub(crate) target: String,
+    pub(crate) source: String,
+    pub(crate) from: Option<String>,
+    pub(crate) read_only: bool,
+    /// Bytes, of a tmpfs.
+    pub(crate) size: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Kind {
+    #[default]
+    Bind,
+    Cache,
+    Tmpfs,
+    Secret,
+    Ssh,
+}
+
+const KEYS: [&str; 19] = [
+    "type",
+    "from",
+    "source",
+    "src",
+    "target",
+    "dst",
+    "destination",
+    "ro",
+    "readonly",
+    "rw",
+    "readwrite",
+    "id",
+    "sharing",
+    "required",
+    "size",
+    "mode",
+    "uid",
+    "gid",
+    "env",
+];
+
+impl Kind {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text.to_lowercase().as_str() {
+            "bind" => Self::Bind,
+            "cache" => Self::Cache,
+            "tmpfs" => Self::Tmpfs,
+            "secret" => Self::Secret,
+            "ssh" => Self::Ssh,
+            _ => return None,
+        })
+    }
+
+    /// Returns the word for it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Bind => "bind",
+            Self::Cache => "cache",
+            Self::Tmpfs => "tmpfs",
+            Self::Secret => "secret",
+            Self::Ssh => "ssh",
+        }
+    }
+
+    fn is_credential(self) -> bool {
+        matches!(self, Self::Secret | Self::Ssh)
+    }
+}
+
+/// What was said, in the order it was said, before it is checked as a whole.
+#[derive(Debug, Default)]
+struct Draft {
+    mount: Declared,
+    read_only: Option<bool>,
+    id: Option<String>,
+    has_sharing: bool,
+    /// The first of `mode`, `uid` and `gid`.
+    ownership: Option<&'static str>,
+}
+
+/// Why a mount cannot be read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Invalid {
+    Because(String),
+    /// A variable could not be expanded, and who tried has said so.
+    Reported,
+}
+
+impl From<String> for Invalid {
+    fn from(message: String) -> Self {
+        Self::Because(message)
+    }
+}
+
+/// Returns the value of `from` without looking at anything else: it may not contain variables.
+pub(crate) fn from(text: &str) -> Option<String> {
+    let fields = fields(text).ok()?;
+    let pairs = fields.iter().filter_map(|field| field.split_once('='));
+    let values = pairs.filter(|(key, _)| key.eq_ignore_ascii_case("from")).map(|(_, value)| value);
+    values.last().filter(|value| !value.is_empty() && !value.contains('$')).map(str::to_owned)
+}
+
+/// Reads a mount; `expand` resolves the variables of a value, and `None` from it ends the reading.
+pub(crate) fn parse(text: &str, expand: &mut dyn FnMut(&str) -> Option<String>) -> Result<Declared, Invalid> {
+    let mut draft = Draft::default();
+    for field in fields(text)? {
+        match field.split_once('=') {
+            None => bare(&mut draft, &field)?,
+            Some((key, value)) if key.eq_ignore_ascii_case("from") => from_key(&mut draft, value)?,
+            Some((key, value)) => {
+                let value = expand(value).ok_or(Invalid::Reported)?;
+                assign(&mut draft, &key.to_lowercase(), value, &field)?;
+            }
+        }
+    }
+    check(&draft)?;
+    let default = !matches!(draft.mount.kind, Kind::Cache | Kind::Tmpfs);
+    Ok(Declared { read_only: draft.read_only.unwrap_or(default), ..draft.mount })
+}
+
+fn bare(draft: &mut Draft, field: &str) -> Result<(), String> {
+    match field.to_lowercase().as_str() {
+        "ro" | "readonly" => draft.read_only = Some(true),
+        "rw" | "readwrite" => draft.read_only = Some(false),
+        "required" if draft.mount.kind.is_credential() => {}
+        "required" => return Err(unexpected_for("required", draft)),
+        _ => return Err(format!("invalid field '{field}' must be a key=value pair")),
+    }
+    Ok(())
+}
+
+fn from_key(draft: &mut Draft, value: &str) -> Result<(), String> {
+    if value.contains('$') {
+        return Err("'from' doesn't support variable expansion, define alias stage instead".to_owned());
+    }
+    draft.mount.from = Some(value.to_owned()).filter(|value| !value.is_empty());
+    Ok(())
+}
+
+fn assign(draft: &mut Draft, key: &str, value: String, field: &str) -> Result<(), String> {
+    match key {
+        "type" => {
+            let kind = Kind::parse(&value).ok_or_else(|| format!("unsupported mount type \"{value}\""))?;
+            draft.mount.kind = kind;
+        }
+        "source" | "src" => draft.mount.source = value,
+        "target" | "dst" | "destination" => draft.mount.target = value,
+        "ro" | "readonly" => draft.read_only = Some(boolean(key, &value)?),
+        "rw" | "readwrite" => draft.read_only = Some(!boolean(key, &value)?),
+        "required" if draft.mount.kind.is_credential() => drop(boolean(key, &value)?),
+        "size" if draft.mount.kind == Kind::Tmpfs => draft.mount.size = Some(size(&value)?),
+        "required" | "size" => return Err(unexpected_for(key, draft)),
+        "id" => draft.id = Some(value),
+        "sharing" => sharing(draft, &value)?,
+        "mode" => number(draft, "mode", &value, 8)?,
+        "uid" => number(draft, "uid", &value, 10)?,
+        "gid" => number(draft, "gid", &value, 10)?,
+        "env" => {}
+        _ => return Err(unexpected(key, field)),
+    }
+    Ok(())
+}
+
+fn unexpected(key: &str, field: &str) -> String {
+    let question = nearest(key, KEYS).map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+    format!("unexpected key '{key}' in '{field}'{question}")
+}
+
+fn unexpected_for(key: &str, draft: &Draft) -> String {
+    format!("unexpected key '{key}' for mount type '{}'", draft.mount.kind.name())
+}
+
+fn sharing(draft: &mut Draft, value: &str) -> Result<(), String> {
+    if !matches!(value.to_lowercase().as_str(), "shared" | "private" | "locked") {
+        return Err(format!("unsupported sharing value \"{value}\""));
+    }
+    draft.has_sharing = true;
+    Ok(())
+}
+
+fn number(draft: &mut Draft, key: &'static str, value: &str, radix: u32) -> Result<(), String> {
+    let is_plain = value.starts_with(|c: char| c.is_ascii_digit());
+    if !is_plain || u32::from_str_radix(value, radix).is_err() {
+        return Err(format!("invalid value {value} for {key}"));
+    }
+    draft.ownership = draft.ownership.or(Some(key));
+    Ok(())
+}
+
+fn boolean(key: &str, value: &str) -> Result<bool, String> {
+    match value {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(format!("invalid value for {key}: {value}")),
+    }
+}
+
+/// Reads bytes with an optional suffix (`64m`, `1.5GiB`), powers of 1024.
+fn size(text: &str) -> Result<u64, String> {
+    let invalid = || format!("invalid value for size: {text}");
+    let lower = text.to_lowercase();
+    let end = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
+    let (number, unit) = lower.split_at(end);
+    let number: f64 = number.parse().map_err(|_| invalid())?;
+    let letters = unit.trim_start().trim_end_matches('b').trim_end_matches('i');
+    let power = match letters {
+        "" => 0,
+        "k" => 1,
+        "m" => 2,
+        "g" => 3,
+        "t" => 4,
+        "p" => 5,
+        _ => return Err(invalid()),
+    };
+    let bytes = number * 1024_f64.powi(power);
+    // Half of the range of the type is more than any file system has.
+    if bytes.is_finite() && bytes < 9e18 { Ok(bytes as u64) } else { Err(invalid()) }
+}
+
+fn check(draft: &Draft) -> Result<(), String> {
+    let kind = draft.mount.kind;
+    if let Some(key) = draft.ownership
+        && matches!(kind, Kind::Bind | Kind::Tmpfs)
+    {
+        return Err(format!("{key} not allowed for \"{}\" type mounts", kind.name()));
+    }
+    if draft.has_sharing && kind != Kind::Cache {
+        return Err(format!("invalid cache sharing set for {} mount", kind.name()));
+    }
+    if kind == Kind::Secret {
+        return check_secret(draft);
+    }
+    Ok(())
+}
+
+fn check_secret(draft: &Draft) -> Result<(), String> {
+    let Declared { source, target, from, .. } = &draft.mount;
+    if from.is_some() {
+        return Err("secret mount should not have a from".to_owned());
+    }
+    if source.is_empty() && target.is_empty() && draft.id.is_none() {
+        return Err("invalid secret mount. one of source, target required".to_owned());
+    }
+    if !source.is_empty() && draft.id.is_some() {
+        return Err("both source and id can't be set".to_owned());
+    }
+    Ok(())
+}
+
+/// Splits at commas as CSV does (RFC 4180): a field may stand in quotes, a quote inside is doubled.
+fn fields(text: &str) -> Result<Vec<String>, String> {
+    let mut fields = Vec::new();
+    let mut rest = text;
+    loop {
+        let (field, after) = match rest.strip_prefix('"') {
+            Some(quoted) => quoted_field(quoted)?,
+            None => {
+                let end = rest.find(',').unwrap_or(rest.len());
+                (rest[..end].to_owned(), &rest[end..])
+            }
+        };
+        if !rest.starts_with('"') && field.contains('"') {
+            return Err("failed to parse csv mounts: a quote inside a field that does not start with one".to_owned());
+        }
+        fields.push(field);
+        match after.strip_prefix(',') {
+            Some(next) => rest = next,
+            None if after.is_empty() => return Ok(fields),
+            None => return Err("failed to parse csv mounts: text after the quote that ends a field".to_owned()),
+        }
+    }
+}
+
+fn quoted_field(text: &str) -> Result<(String, &str), String> {
+    let mut field = String::new();
+    let mut rest = text;
+    loop {
+        let Some((inside, after)) = rest.split_once('"') else {
+            return Err("failed to parse csv mounts: a quote that is not closed".to_owned());
+        };
+        field.push_str(inside);
+        match after.strip_prefix('"') {
+            Some(next) => {
+                field.push('"');
+                rest = next;
+            }
+            None => return Ok((field, after)),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "mount_tests.rs"]
+mod tests;

@@ -1,0 +1,95 @@
+//! What a stage has come to, instruction by instruction, and what the next one inherits.
+
+use image::{ImageConfig, Platform};
+
+use crate::base::ResolvedBase;
+use crate::env::{Env, split, upsert};
+use crate::{HistoryLine, VertexId};
+
+/// Where commands are looked for if nobody says anything else.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub(crate) root: Option<VertexId>,
+    pub(crate) config: ImageConfig,
+    /// `ENV` and `ARG` together: what commands and expansions see.
+    pub(crate) env: Env,
+    /// The values of `ARG`s as declared, in order, for the history.
+    pub(crate) arguments: Vec<(String, Option<String>)>,
+    /// A `WORKDIR` stands in the file: the next one may be relative.
+    pub(crate) has_workdir: bool,
+    pub(crate) platform: Platform,
+}
+
+impl State {
+    /// Starts from nothing (reference: section 5, "Initial config for scratch").
+    pub(crate) fn scratch(platform: &Platform) -> Self {
+        let mut config = ImageConfig {
+            architecture: platform.architecture.clone(),
+            os: platform.os.clone(),
+            variant: platform.variant.clone(),
+            ..ImageConfig::default()
+        };
+        "/".clone_into(&mut config.config.working_dir);
+        Self::new(config, platform.clone(), None)
+    }
+
+    /// Starts from an image, for `platform`.
+    pub(crate) fn image(base: &ResolvedBase, platform: Platform, root: VertexId) -> Self {
+        let mut config = base.config.clone();
+        config.created = None;
+        config.config.on_build.clear();
+        if config.architecture.is_empty() {
+            platform.architecture.clone_into(&mut config.architecture);
+        }
+        if config.os.is_empty() {
+            platform.os.clone_into(&mut config.os);
+        }
+        if !config.config.working_dir.is_empty() {
+            config.config.working_dir = crate::path::clean(&config.config.working_dir);
+        }
+        Self::new(config, platform, Some(root))
+    }
+
+    fn new(mut config: ImageConfig, platform: Platform, root: Option<VertexId>) -> Self {
+        if !config.config.env.iter().any(|pair| split(pair).0 == "PATH") {
+            upsert(&mut config.config.env, "PATH", DEFAULT_PATH);
+        }
+        let mut env = Env::default();
+        for (key, value) in config.config.env.iter().map(|pair| split(pair)) {
+            env.set(key, value);
+        }
+        Self { root, config, env, arguments: Vec::new(), has_workdir: false, platform }
+    }
+
+    /// Starts from a finished stage.
+    pub(crate) fn stage(mut self) -> Self {
+        self.config.config.on_build.clear();
+        self
+    }
+
+    /// Returns the directory that relative paths start from.
+    pub(crate) fn directory(&self) -> &str {
+        match self.config.config.working_dir.as_str() {
+            "" => "/",
+            directory => directory,
+        }
+    }
+
+    /// True if an `ARG` of this name has been declared, here or in a stage below.
+    pub(crate) fn declares(&self, name: &str) -> bool {
+        self.arguments.iter().any(|(declared, _)| declared == name)
+    }
+}
+
+/// A lowered stage, as much of it as others need.
+#[derive(Debug)]
+pub(crate) struct Lowered {
+    pub(crate) root: Option<VertexId>,
+    /// The stage it was made from: its history comes first.
+    pub(crate) parent: Option<usize>,
+    pub(crate) history: Vec<HistoryLine>,
+    /// Until the last stage that is made from it has taken it.
+    pub(crate) state: Option<State>,
+}
