@@ -10,7 +10,7 @@ use oci_spec::image::Descriptor;
 use crate::Error;
 use crate::blobs::{BlobSink, Blobs};
 use crate::descriptor::digest_of;
-use crate::graph::{is_manifest, parts, read_manifest};
+use crate::graph::{parts_of_all, read_manifest};
 use crate::layout::{self, Loaded, Named};
 use crate::manifest::Manifest;
 use crate::media_type::OCI_INDEX;
@@ -23,14 +23,17 @@ use members::Members;
 /// Reads all images of an archive, plain or compressed, and puts their blobs into `store`.
 pub fn load(archive: impl Read + Send, store: &(impl Blobs + BlobSink + ?Sized)) -> Result<Vec<Loaded>, Error> {
     let members = Members::read(archive, store)?;
-    if members.index.is_some() {
-        return load_layout(&members, store);
+    let images = load_layout(&members, store)?;
+    if !images.is_empty() {
+        return Ok(images);
     }
     if members.manifest.is_some() {
         return docker::load(&members, store);
     }
     Err(Error::NotAnArchive(if members.is_ancient {
         "it was written by Docker before 1.10; load and save it again with a later one".to_owned()
+    } else if members.index.is_some() {
+        "its `index.json` names no image".to_owned()
     } else {
         "it has neither `index.json` nor `manifest.json`".to_owned()
     }))
@@ -42,16 +45,15 @@ pub fn write(out: &mut dyn Write, blobs: &(impl Blobs + ?Sized), images: &[Named
     docker::write(out, blobs, images)
 }
 
+/// Finds the images of a layout; none if the archive has no index.
 fn load_layout(members: &Members, store: &(impl Blobs + BlobSink + ?Sized)) -> Result<Vec<Loaded>, Error> {
-    let bytes = members.index.clone().unwrap_or_default();
+    let Some(bytes) = members.index.clone() else { return Ok(Vec::new()) };
     let index = Manifest::parse(bytes, Some(OCI_INDEX))?;
     let entries = index.as_index().map(|index| index.manifests().as_slice()).unwrap_or_default();
     let mut images = layout::images(entries)?;
-    for image in &mut images {
-        parts(store, &image.manifest)?;
-        if image.names.is_empty() {
-            image.names = names_of(&image.manifest, members, store)?;
-        }
+    parts_of_all(store, images.iter().map(|image| &image.manifest))?;
+    for image in images.iter_mut().filter(|image| image.names.is_empty()) {
+        image.names = names_of(&image.manifest, members, store)?;
     }
     Ok(images)
 }
@@ -62,7 +64,7 @@ fn names_of(
     members: &Members,
     store: &(impl Blobs + ?Sized),
 ) -> Result<Vec<crate::Reference>, Error> {
-    if members.manifest.is_none() || !is_manifest(target) {
+    if members.manifest.is_none() {
         return Ok(Vec::new());
     }
     let manifest = read_manifest(store, target)?;

@@ -131,3 +131,50 @@ pub fn unhex(text: &str) -> Option<[u8; 32]> {
     }
     Some(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SHA-256 of nothing (FIPS 180-4 examples).
+    const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn a_digest_is_written_and_read_as_oci_does() {
+        let digest = Digest::of(b"");
+        assert_eq!(digest.to_string(), EMPTY);
+        assert_eq!(EMPTY.parse(), Ok(digest));
+        assert_eq!(serde_json::to_string(&digest).unwrap(), format!("{EMPTY:?}"));
+        assert_eq!(serde_json::from_str::<Digest>(&format!("{EMPTY:?}")).unwrap(), digest);
+        assert_eq!(serde_json::from_str::<Digest>(r#""\u0073ha256:0""#).unwrap_err().to_string(), {
+            "invalid digest `sha256:0`: expected `sha256:` and 64 lower-case hexadecimal digits"
+        });
+    }
+
+    #[test]
+    fn anything_else_is_no_digest() {
+        let hex = &EMPTY[7..];
+        for text in [
+            "",
+            "sha256:",
+            hex,
+            &EMPTY[..70],
+            &format!("{EMPTY}0"),
+            &EMPTY.to_uppercase(),
+            &format!("sha256:{}", hex.to_uppercase()),
+        ] {
+            assert_eq!(text.parse::<Digest>(), Err(InvalidDigest(text.to_owned())));
+        }
+        for text in [format!("sha512:{hex}"), EMPTY.replace('b', "g"), EMPTY.replace("e3", "\u{e3}")] {
+            assert!(text.parse::<Digest>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn content_ids_are_hexadecimal_alone() {
+        let id = ContentId([0xab; 32]);
+        assert_eq!(ContentId::from_hex(&id.hex()), Some(id));
+        assert_eq!(ContentId::from_hex(&"AB".repeat(32)), None);
+        assert_eq!(format!("{id:?}"), "ContentId(abababababab)");
+    }
+}

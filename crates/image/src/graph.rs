@@ -15,7 +15,7 @@ use crate::{Digest, Error};
 /// How deep indexes may refer to indexes. Two are in use.
 const MAX_DEPTH: usize = 4;
 
-/// How many blobs an image of all platforms may have.
+/// How many blobs images of all platforms may have.
 const MAX_BLOBS: usize = 100_000;
 
 /// A blob of an image.
@@ -49,8 +49,16 @@ pub fn read_manifest(blobs: &(impl Blobs + ?Sized), target: &Descriptor) -> Resu
 /// An index may name images that are not there, as long as one is: what `docker save` makes of an image that was
 /// pulled for one platform. Of what is there, nothing may lack.
 pub fn parts(blobs: &(impl Blobs + ?Sized), target: &Descriptor) -> Result<Vec<Part>, Error> {
+    parts_of_all(blobs, [target])
+}
+
+/// Returns all blobs of several images as [`parts`] does, shared ones once.
+pub fn parts_of_all<'a>(
+    blobs: &(impl Blobs + ?Sized),
+    targets: impl IntoIterator<Item = &'a Descriptor>,
+) -> Result<Vec<Part>, Error> {
     let mut walk = Walk { blobs, seen: BTreeSet::new(), parts: Vec::new() };
-    walk.manifest(target, 0)?;
+    targets.into_iter().try_for_each(|target| walk.manifest(target, 0))?;
     Ok(walk.parts)
 }
 
@@ -141,7 +149,7 @@ impl<B: Blobs + ?Sized> Walk<'_, B> {
 
     fn add(&mut self, digest: Digest, size: u64, role: String) -> Result<(), Error> {
         if self.parts.len() >= MAX_BLOBS {
-            return Err(Error::Manifest { digest, reason: format!("the image has more than {MAX_BLOBS} blobs") });
+            return Err(Error::Manifest { digest, reason: format!("there are more than {MAX_BLOBS} blobs") });
         }
         self.seen.insert(digest);
         self.parts.push(Part { digest, size, role });

@@ -19,6 +19,9 @@ pub(crate) use tarball::{Source, blob_name, write_members};
 /// The content of the file `oci-layout`.
 pub(crate) const OCI_LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
+/// How many entries an `index.json` may have.
+const MAX_ENTRIES: usize = 10_000;
+
 /// An image or index to write, and the names it gets.
 #[derive(Clone, Debug)]
 pub struct Named {
@@ -62,14 +65,15 @@ pub fn choose<'a>(images: &'a [Loaded], wanted: Option<&str>) -> Result<&'a Load
         let available: Vec<String> = images.iter().map(Loaded::describe).collect();
         Error::Choice { wanted, available: if available.is_empty() { "none".to_owned() } else { available.join(", ") } }
     };
-    match (wanted, images) {
-        (None, [image]) => Ok(image),
-        (None, _) => Err(refused("there is not exactly one image to take".to_owned())),
-        (Some(wanted), _) => {
-            let found = images.iter().find(|image| image.is_called(wanted));
-            found.ok_or_else(|| refused(format!("no image is called `{wanted}`")))
-        }
-    }
+    let Some(wanted) = wanted else {
+        return match images {
+            [image] => Ok(image),
+            _ => Err(refused("there is not exactly one image to take".to_owned())),
+        };
+    };
+    let by_ref_name = images.iter().find(|image| image.ref_names.iter().any(|name| name == wanted));
+    let found = by_ref_name.or_else(|| images.iter().find(|image| image.is_called(wanted)));
+    found.ok_or_else(|| refused(format!("no image is called `{wanted}`")))
 }
 
 impl Loaded {
@@ -79,8 +83,7 @@ impl Loaded {
             return self.manifest.digest().as_ref() == digest.to_string();
         }
         let name = wanted.parse::<Reference>().map(Reference::or_latest).ok();
-        self.ref_names.iter().any(|known| known == wanted)
-            || self.names.iter().any(|known| known.tag.as_deref() == Some(wanted) || Some(known) == name.as_ref())
+        self.names.iter().any(|known| known.tag.as_deref() == Some(wanted) || Some(known) == name.as_ref())
     }
 
     /// Names the image for a message.
@@ -92,6 +95,10 @@ impl Loaded {
 
 /// Reads the entries of an `index.json`: one for each image, with all of its names.
 pub(crate) fn images(entries: &[Descriptor]) -> Result<Vec<Loaded>, Error> {
+    if entries.len() > MAX_ENTRIES {
+        let count = entries.len();
+        return Err(Error::NotAnArchive(format!("`index.json` has {count} entries, more than {MAX_ENTRIES}")));
+    }
     let mut images: Vec<Loaded> = Vec::new();
     for entry in entries.iter().filter(|entry| is_manifest(entry)) {
         let (name, ref_name) = entry_names(entry)?;
@@ -107,12 +114,17 @@ pub(crate) fn images(entries: &[Descriptor]) -> Result<Vec<Loaded>, Error> {
     Ok(images)
 }
 
-/// Reads the full name and the short one of an entry. Some writers (podman, skopeo) put the full name where others put
-/// the tag.
+/// Reads the full name and the short one of an entry.
 fn entry_names(entry: &Descriptor) -> Result<(Option<Reference>, Option<String>), Error> {
     let ref_name = annotation(entry, REF_NAME).filter(|name| !name.is_empty());
     let full = match (annotation(entry, IMAGE_NAME), ref_name) {
-        (Some(name), _) => Some(name.parse::<Reference>()?),
+        (Some(full), Some(tag)) => {
+            // umoci gives an image a new tag and leaves the full name it does not know: the tag is what was meant.
+            let full: Reference = full.parse()?;
+            Some(full.clone().with_tag(tag).unwrap_or(full))
+        }
+        (Some(full), None) => Some(full.parse()?),
+        // podman and skopeo put the full name where others put the tag.
         (None, Some(name)) if name.contains(['/', ':']) => name.parse().ok(),
         _ => None,
     };

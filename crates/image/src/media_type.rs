@@ -1,6 +1,6 @@
 //! Media types of manifests, configurations and layers, OCI's and Docker's.
 
-use crate::layer::Format;
+use crate::layer::{Compression, Format};
 
 pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -84,6 +84,16 @@ impl LayerEncoding {
     }
 }
 
+impl From<Compression> for LayerEncoding {
+    fn from(compression: Compression) -> Self {
+        match compression {
+            Compression::None => Self::Plain,
+            Compression::Gzip { .. } => Self::Gzip,
+            Compression::Zstd { .. } => Self::Zstd,
+        }
+    }
+}
+
 impl Style {
     /// Returns the media type of a manifest.
     pub fn manifest(self) -> &'static str {
@@ -110,5 +120,40 @@ impl Style {
             }
             _ => media_type,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_called_alike_by_all_who_name_them() {
+        for compression in [Compression::None, Compression::GZIP, Compression::ZSTD] {
+            let encoding = LayerEncoding::from(compression);
+            assert_eq!(encoding.media_type(Style::Oci), compression.layer_media_type());
+            for style in [Style::Oci, Style::Docker] {
+                assert_eq!(LayerEncoding::of_media_type(encoding.media_type(style)), Some(encoding));
+            }
+        }
+    }
+
+    #[test]
+    fn styles_translate_into_each_other_and_leave_the_rest() {
+        for (oci, docker) in [
+            (OCI_CONFIG, DOCKER_CONFIG),
+            (OCI_MANIFEST, DOCKER_MANIFEST),
+            (OCI_LAYER, DOCKER_LAYER),
+            (OCI_LAYER_GZIP, DOCKER_LAYER_GZIP),
+            (OCI_LAYER_ZSTD, DOCKER_LAYER_ZSTD),
+        ] {
+            for from in [oci, docker] {
+                assert_eq!((Style::Oci.translate(from), Style::Docker.translate(from)), (oci, docker));
+            }
+        }
+        let foreign = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
+        assert_eq!(Style::Oci.translate(foreign), foreign);
+        assert_eq!(Style::Oci.index(), OCI_INDEX);
+        assert_eq!(Style::Docker.index(), DOCKER_LIST);
     }
 }

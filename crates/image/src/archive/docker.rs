@@ -33,7 +33,8 @@ struct Item {
 
 /// Makes images of what the archive holds: each gets a manifest, which such archives do not have.
 pub(super) fn load(members: &Members, store: &(impl Blobs + BlobSink + ?Sized)) -> Result<Vec<Loaded>, Error> {
-    items(members)?.into_iter().map(|item| load_item(members, store, &item)).collect()
+    let mut loader = Loader { members, store, examined: BTreeMap::new() };
+    items(members)?.iter().map(|item| loader.load(item)).collect()
 }
 
 /// Returns the names that `manifest.json` gives to the image with this configuration.
@@ -53,49 +54,65 @@ fn names(item: &Item) -> Result<Vec<Reference>, Error> {
     tags.map(|tag| Ok(tag.parse::<Reference>()?.or_latest())).collect()
 }
 
-fn load_item(members: &Members, store: &(impl Blobs + BlobSink + ?Sized), item: &Item) -> Result<Loaded, Error> {
-    let find = |name: &str| {
-        let reason = "is missing, though `manifest.json` names it".to_owned();
-        members.find(name).ok_or_else(|| Error::Member { name: name.to_owned(), reason })
-    };
-    let (config_digest, config_size) = find(&item.config)?;
-    let reading = || Error::io(format!("read configuration `{}`", item.config));
-    let config = ImageConfig::parse(&read_small(store, &config_digest, MAX_CONFIG).map_err(reading())?)?;
-    let layers = item.layers.as_deref().unwrap_or_default();
-    if layers.len() != config.diff_ids().len() {
-        return Err(Error::LayerCount { layers: layers.len(), diff_ids: config.diff_ids().len() });
-    }
-    let mut descriptors = Vec::new();
-    for (name, diff_id) in layers.iter().zip(config.diff_ids()) {
-        descriptors.push(layer(store, name, find(name)?, *diff_id)?);
-    }
-    let config = descriptor(Style::Oci.config(), config_digest, config_size);
-    let manifest = Manifest::build(&config, &descriptors, Style::Oci, &BTreeMap::new())?;
-    let put = store.put(Some((manifest.digest, manifest.bytes.len() as u64)), &mut manifest.bytes.as_slice());
-    put.map_err(Error::io("keep the manifest made for the archive"))?;
-    Ok(Loaded { names: names(item)?, ref_names: Vec::new(), manifest: manifest.descriptor() })
+struct Loader<'a, S: ?Sized> {
+    members: &'a Members,
+    store: &'a S,
+    /// Layers that have been read, by digest: images share them.
+    examined: BTreeMap<Digest, (Format, Digest)>,
 }
 
-/// Describes a layer, once its diff ID is found to be what the configuration says: nothing else vouches for it.
-fn layer(
-    store: &(impl Blobs + ?Sized),
-    name: &str,
-    (digest, size): (Digest, u64),
-    diff_id: Digest,
-) -> Result<Descriptor, Error> {
-    if digest == diff_id {
-        return Ok(descriptor(LayerEncoding::Plain.media_type(Style::Oci), digest, size));
+impl<S: Blobs + BlobSink + ?Sized> Loader<'_, S> {
+    fn load(&mut self, item: &Item) -> Result<Loaded, Error> {
+        let (config_digest, config_size) = self.find(&item.config)?;
+        let bytes = read_small(self.store, &config_digest, MAX_CONFIG);
+        let bytes = bytes.map_err(Error::io(format!("read configuration `{}`", item.config)))?;
+        let config = ImageConfig::parse(&bytes)?;
+        let layers = item.layers.as_deref().unwrap_or_default();
+        if layers.len() != config.diff_ids().len() {
+            return Err(Error::LayerCount { layers: layers.len(), diff_ids: config.diff_ids().len() });
+        }
+        let layers = layers.iter().zip(config.diff_ids()).map(|(name, diff_id)| self.layer(name, *diff_id));
+        let layers = layers.collect::<Result<Vec<_>, _>>()?;
+        let config = descriptor(Style::Oci.config(), config_digest, config_size);
+        let manifest = Manifest::build(&config, &layers, Style::Oci, &BTreeMap::new())?;
+        let size = manifest.bytes.len() as u64;
+        let put = self.store.put(Some((manifest.digest, size)), &mut manifest.bytes.as_slice());
+        put.map_err(Error::io("keep the manifest made for the archive"))?;
+        Ok(Loaded { names: names(item)?, ref_names: Vec::new(), manifest: manifest.descriptor() })
     }
-    let examined = examine(store, &digest).map_err(Error::io(format!("read layer `{name}`")))?;
-    let (format, actual) = examined;
-    if actual != diff_id {
-        return Err(Error::DiffId { layer: name.to_owned(), expected: diff_id, actual });
+
+    fn find(&self, name: &str) -> Result<(Digest, u64), Error> {
+        let reason = "is missing, though `manifest.json` names it";
+        self.members.find(name).ok_or_else(|| refused(name, reason))
     }
-    let encoding = LayerEncoding::of_format(format).ok_or_else(|| {
-        let reason = "is a layer in a compression that images do not have".to_owned();
-        Error::Member { name: name.to_owned(), reason }
-    })?;
-    Ok(descriptor(encoding.media_type(Style::Oci), digest, size))
+
+    /// Describes a layer, once its diff ID is found to be what the configuration says: nothing else vouches for it.
+    fn layer(&mut self, name: &str, diff_id: Digest) -> Result<Descriptor, Error> {
+        let (digest, size) = self.find(name)?;
+        let (format, actual) = self.examine(name, digest, diff_id)?;
+        if actual != diff_id {
+            return Err(Error::DiffId { layer: name.to_owned(), expected: diff_id, actual });
+        }
+        let encoding = LayerEncoding::of_format(format);
+        let encoding = encoding.ok_or_else(|| refused(name, "is a layer in a compression that images do not have"))?;
+        Ok(descriptor(encoding.media_type(Style::Oci), digest, size))
+    }
+
+    fn examine(&mut self, name: &str, digest: Digest, diff_id: Digest) -> Result<(Format, Digest), Error> {
+        if digest == diff_id {
+            return Ok((Format::Plain, diff_id));
+        }
+        if let Some(known) = self.examined.get(&digest) {
+            return Ok(*known);
+        }
+        let examined = examine(self.store, &digest).map_err(Error::io(format!("read layer `{name}`")))?;
+        self.examined.insert(digest, examined);
+        Ok(examined)
+    }
+}
+
+fn refused(name: &str, reason: &str) -> Error {
+    Error::Member { name: name.to_owned(), reason: reason.to_owned() }
 }
 
 /// Returns how a layer is compressed, and its diff ID.

@@ -88,13 +88,16 @@ fn what_was_written_for_docker_is_read_back() {
     assert_eq!(images[0].manifest.media_type().as_ref(), DOCKER_MANIFEST);
     assert_eq!(config_of(&store, &images[1]), config("b"));
 
-    // The same without the layout beside: what reads only `manifest.json` sees the same image.
-    let mut without = members(&archive);
-    without.remove("index.json");
-    let (store, images) = loaded(&assemble(&without));
-    assert_eq!(images[0].names, names(&["app:1"]));
-    let manifest = read_manifest(&store, &images[0].manifest).unwrap();
-    assert_eq!(manifest.bytes, a.bytes, "the same blobs give the manifest that was written");
+    // The same without the layout beside, or an empty one: what reads `manifest.json` sees the same image.
+    let mut all = members(&archive);
+    for index in [None, Some(&br#"{"schemaVersion":2,"manifests":[]}"#[..])] {
+        all.remove("index.json");
+        all.extend(index.map(|index| ("index.json".to_owned(), index.to_vec())));
+        let (store, images) = loaded(&assemble(&all));
+        assert_eq!(images[0].names, names(&["app:1"]));
+        let manifest = read_manifest(&store, &images[0].manifest).unwrap();
+        assert_eq!(manifest.bytes, a.bytes, "the same blobs give the manifest that was written");
+    }
 }
 
 #[test]
@@ -211,6 +214,13 @@ fn layers_that_are_not_those_of_the_configuration_are_refused() {
     check_refused(&named_archive(&common, &gzip(&common), &config.to_json()), &expected);
     let cut = gzip(&common);
     check_refused(&named_archive(&cut[..cut.len() - 9], &own, &config.to_json()), "failed to read layer `1.tar.gz`");
+    let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    bzip2.write_all(&common).unwrap();
+    let bzip2 = bzip2.finish().unwrap();
+    check_refused(
+        &named_archive(&bzip2, &own, &config.to_json()),
+        "`1.tar.gz` is a layer in a compression that images",
+    );
     let mut short = config.clone();
     short.rootfs.diff_ids.pop();
     check_refused(&named_archive(&common, &own, &short.to_json()), "the configuration has 1 layers, the manifest 2");
@@ -288,6 +298,7 @@ fn damage_to_an_archive_is_named() {
     check_refused(&tar(&[("manifest.json", br#"[{"Config":"c","Layers":[]}]"#)]), "archive member `c` is missing");
     check_refused(&tar(&[("manifest.json", b"{}")]), "invalid archive member `manifest.json`");
     check_refused(&tar(&[("index.json", b"{}")]), "missing field `schemaVersion`");
+    check_refused(&tar(&[("index.json", br#"{"schemaVersion":2,"manifests":null}"#)]), "`index.json` names no image");
 }
 
 #[test]
@@ -379,7 +390,7 @@ proptest! {
         if cut { archive.truncate(at) } else { archive[at] = byte }
         let store = MemoryBlobs::new();
         for image in load(&*archive, &store).unwrap_or_default() {
-            prop_assert!(parts(&store, &image.manifest).is_ok());
+            prop_assert!(crate::graph::parts(&store, &image.manifest).is_ok());
         }
     }
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{Loaded, Named, OCI_LAYOUT, choose, images};
 use crate::blobs::{BlobSink, Blobs, copy_verified};
 use crate::descriptor::{IMAGE_NAME, REF_NAME, annotation};
-use crate::graph::{self, parts};
+use crate::graph::{self, parts_of_all};
 use crate::manifest::{AnyDescriptor, MAX_MANIFEST, Manifest, index_json};
 use crate::media_type::OCI_INDEX;
 use crate::{Digest, Error};
@@ -79,12 +79,10 @@ pub fn write_dir(dir: &Path, blobs: &(impl Blobs + ?Sized), images: &[Named]) ->
     let existing = existing_entries(dir)?;
     let blob_dir = dir.join("blobs/sha256");
     fs::create_dir_all(&blob_dir).map_err(Error::io(format!("make `{}`", blob_dir.display())))?;
-    for image in images {
-        for part in parts(blobs, &image.target)? {
-            let path = blob_dir.join(part.digest.hex());
-            let written = write_blob(&path, blobs, (part.digest, part.size));
-            written.map_err(Error::io(format!("write {} to `{}`", part.role, path.display())))?;
-        }
+    for part in parts_of_all(blobs, images.iter().map(|image| &image.target))? {
+        let path = blob_dir.join(part.digest.hex());
+        let written = write_blob(&path, blobs, (part.digest, part.size));
+        written.map_err(Error::io(format!("write {} to `{}`", part.role, path.display())))?;
     }
     replace(&dir.join("oci-layout"), OCI_LAYOUT.as_bytes())?;
     replace(&dir.join("index.json"), &extended_index(existing, images))

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use super::{Named, OCI_LAYOUT};
 use crate::blobs::{Blobs, Verified};
-use crate::graph::parts;
+use crate::graph::{Part, parts_of_all};
 use crate::layer::{Kind, Metadata, TarWriter, WriteError};
 use crate::manifest::{AnyDescriptor, index_json};
 use crate::{Digest, Entry, Error, LayerPath};
@@ -23,13 +23,9 @@ pub(crate) type Members = BTreeMap<String, Source>;
 
 /// Writes images as the tar of a layout. The same images and names give the same bytes.
 pub fn write_tar(out: &mut dyn Write, blobs: &(impl Blobs + ?Sized), images: &[Named]) -> Result<(), Error> {
-    let mut members = Members::new();
-    for image in images {
-        for part in parts(blobs, &image.target)? {
-            members.insert(blob_name(&part.digest), Source::Blob { digest: part.digest, size: part.size });
-        }
-    }
-    write_members(out, blobs, members, images)
+    let parts = parts_of_all(blobs, images.iter().map(|image| &image.target))?;
+    let blob = |part: Part| (blob_name(&part.digest), Source::Blob { digest: part.digest, size: part.size });
+    write_members(out, blobs, parts.into_iter().map(blob).collect(), images)
 }
 
 /// Returns the name of a blob in a layout.

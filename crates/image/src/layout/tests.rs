@@ -286,6 +286,8 @@ fn images_are_chosen_by_tag_name_or_digest() {
     check_choice(&images[1..], None, Ok(0));
     check_choice(&images, None, Err("there is not exactly one image to take; there is `app:1`, `stable`"));
     check_choice(&images, Some("2"), Err("no image is called `2`; there is `app:1`, `stable`"));
+    let shadowed = [Loaded { names: names(&["app:stable"]), ..images[0].clone() }, images[1].clone()];
+    check_choice(&shadowed, Some("stable"), Ok(1));
     check_choice(&[], Some("2"), Err("no image is called `2`; there is none"));
 }
 
@@ -304,6 +306,29 @@ fn full_names_are_found_where_other_tools_put_them() {
     check("quay.io/a/b", &["quay.io/a/b:latest"]);
     check("latest", &[]);
     check("not/A/name:", &[]);
+}
+
+#[test]
+fn a_tag_that_contradicts_the_full_name_wins() {
+    let blobs = MemoryBlobs::new();
+    let mut entry = image(&blobs, "a").descriptor();
+    let mut check = |ref_name: &str, expected: &str| {
+        let annotations =
+            [(IMAGE_NAME.to_owned(), "docker.io/library/app:1".to_owned()), (REF_NAME.to_owned(), ref_name.to_owned())];
+        entry.set_annotations(Some(annotations.into()));
+        assert_eq!(images(std::slice::from_ref(&entry)).unwrap()[0].names, names(&[expected]));
+    };
+    check("1", "app:1");
+    check("2", "app:2");
+    check("docker.io/library/app:1", "app:1");
+    check("", "app:1");
+}
+
+#[test]
+fn an_index_has_not_more_entries_than_may_be() {
+    let entry = image(&MemoryBlobs::new(), "a").descriptor();
+    let error = images(&vec![entry; MAX_ENTRIES + 1]).unwrap_err().to_string();
+    assert_eq!(error, "not an image archive: `index.json` has 10001 entries, more than 10000");
 }
 
 #[test]
