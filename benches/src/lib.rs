@@ -1,1 +1,1 @@
-//! Benchmarks live in `benches/`.
+//! Benchmarks, in `benches/`; this library is empty. `peers/` holds the comparison with other builders.
