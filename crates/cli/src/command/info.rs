@@ -19,7 +19,7 @@ impl Arguments {
         terminal::result(&format!("Version:    {}", env!("CARGO_PKG_VERSION")));
         terminal::result(&format!("Platform:   {}", Platform::host()));
         terminal::result(&format!("Store:      {}", root.display()));
-        terminal::result(&format!("Isolation:  {}", sandbox::userns::describe()));
+        terminal::result(&format!("Isolation:  {}", sandbox::userns::probe()));
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,7 +1,7 @@
 //! `kiln load`.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -35,7 +35,7 @@ impl Arguments {
                     .map_err(|e| Failure::from_error(&e).context(format!("failed to open {}", path.display())))?;
                 image::archive::load(file, &store)
             }
-            None => image::archive::load(io::stdin().lock().by_ref(), &store),
+            None => image::archive::load(io::stdin(), &store),
         };
         let source = path.map_or_else(|| "stdin".to_owned(), |p| p.display().to_string());
         let loaded = loaded.map_err(|e| Failure::from_error(&e).context(format!("failed to load {source}")))?;

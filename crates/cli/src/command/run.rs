@@ -4,13 +4,12 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use registry::Registry;
 use runtime::{Options, Running, Volume};
 use rustix::termios::{self, OptionalActions, Termios};
-use sandbox::{Child, Io, Network, Status, Stdio};
+use sandbox::{Io, Network, Signaler, Stdio};
 use solver::{Contexts, LocalWorker, WorkerSettings};
 use store::{LayerId, Store};
 
@@ -20,10 +19,8 @@ use crate::resolve::{self, LocalImage};
 use crate::settings::{open_store, registry_options};
 use crate::signals;
 
-/// Exit codes as docker has them: kiln itself failed, the command cannot be executed, the command was not found.
+/// Exit code when kiln itself failed, as docker has it.
 const FAILED: u8 = 125;
-const NOT_EXECUTABLE: u8 = 126;
-const NOT_FOUND: u8 = 127;
 
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
@@ -181,44 +178,32 @@ fn open_image(
 /// Runs the container in the foreground and returns its exit code.
 fn execute(running: &Running, interactive: bool, tty: bool) -> Result<u8, Failure> {
     let stdin = if interactive { Stdio::Inherit } else { Stdio::Null };
-    let io = if tty { Io::terminal() } else { Io { stdin, stdout: Stdio::Inherit, stderr: Stdio::Inherit } };
-    let child = sandbox::spawn(running.spec(), io).map_err(|error| {
-        let code = match error.kind() {
-            sandbox::ErrorKind::NotFound => NOT_FOUND,
-            sandbox::ErrorKind::NotExecutable => NOT_EXECUTABLE,
-            _ => FAILED,
-        };
-        Failure::from_error(&error).code(code)
-    })?;
-    let child = Arc::new(child);
-    let _forwarding = forward(&child, tty)?;
-    let _screen = if tty { Some(Screen::attach(&child, interactive)?) } else { None };
+    let io = if tty { Io::null() } else { Io { stdin, stdout: Stdio::Inherit, stderr: Stdio::Inherit } };
+    let mut child = sandbox::spawn(running.spec(), io)
+        .map_err(|error| Failure::from_error(&error).code(error.exit_code()))?;
+    let terminal = child.terminal().map(|terminal| terminal.try_clone_to_owned()).transpose()?;
+    let screen = terminal.as_ref().map(|terminal| Screen::attach(terminal, interactive)).transpose()?;
+    let forwarding = forward(child.signaler(), terminal)?;
     let exit = child.wait()?;
-    Ok(match exit.status {
-        Status::Code(code) => u8::try_from(code & 0xff).unwrap_or(u8::MAX),
-        Status::Signal(signal) => u8::try_from(128 + signal).unwrap_or(u8::MAX),
-    })
+    drop((forwarding, child, screen));
+    Ok(u8::try_from(exit.status.code() & 0xff).unwrap_or(u8::MAX))
 }
 
 /// Hands the caller's signals on; the size of the terminal too.
-fn forward(child: &Arc<Child>, tty: bool) -> Result<signals::Guard, Failure> {
+fn forward(child: Signaler, terminal: Option<OwnedFd>) -> Result<signals::Guard, Failure> {
     use signal_hook::consts::{SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
-    let target = Arc::clone(child);
     let forwarded = [SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH];
-    signals::on(&forwarded, move |signal| {
-        if signal == SIGWINCH && tty {
-            resize(&target);
-        } else {
-            // The command may just have ended; then there is nobody to tell.
-            let _ = target.signal(signal);
-        }
+    signals::on(&forwarded, move |signal| match &terminal {
+        Some(terminal) if signal == SIGWINCH => resize(terminal),
+        // The command may just have ended; then there is nobody to tell.
+        _ => drop(child.signal(signal)),
     })
 }
 
-fn resize(child: &Child) {
+fn resize(terminal: &OwnedFd) {
     if let Ok(size) = termios::tcgetwinsize(io::stdout()) {
         // A terminal that cannot be resized keeps its size.
-        let _ = child.resize(size.ws_row, size.ws_col);
+        let _ = termios::tcsetwinsize(terminal, size);
     }
 }
 
@@ -229,10 +214,9 @@ struct Screen {
 }
 
 impl Screen {
-    fn attach(child: &Child, interactive: bool) -> Result<Self, Failure> {
-        let Some(terminal) = child.terminal() else { return Err(Failure::new("the container has no terminal")) };
-        let master: OwnedFd = terminal.try_clone_to_owned()?;
-        resize(child);
+    fn attach(terminal: &OwnedFd, interactive: bool) -> Result<Self, Failure> {
+        let master = terminal.try_clone()?;
+        resize(terminal);
         let mut saved = None;
         if interactive {
             saved = make_raw()?;

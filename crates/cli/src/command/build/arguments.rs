@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use image::{Platform, Reference};
 use plan::{Limits, RunNetwork};
+use sandbox::Rlimit;
 
 use crate::error::Failure;
 use crate::output::{Output, OutputKind};
@@ -334,9 +335,9 @@ fn ulimit(text: &str) -> Result<(String, u64, u64), Failure> {
     if soft > hard {
         return Err(Failure::new(format!("--ulimit {text}: the soft limit is above the hard limit")).code(2));
     }
-    if !sandbox::rlimit_names().contains(&name) {
+    if Rlimit::named(name, soft, hard).is_none() {
         let failure = Failure::new(format!("--ulimit {text}: unknown limit `{name}`")).code(2);
-        return Err(match dockerfile::diagnostic::nearest(name, sandbox::rlimit_names().iter().copied()) {
+        return Err(match dockerfile::diagnostic::nearest(name, Rlimit::names()) {
             Some(known) => failure.help(format!("did you mean `{known}`?")),
             None => failure,
         });
