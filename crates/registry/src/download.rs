@@ -2,25 +2,15 @@
 
 use std::io::{self, Read};
 
-use image::Digest;
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, RANGE};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 use reqwest::{Method, StatusCode};
 
+use crate::Result;
 use crate::auth::scope::Scope;
 use crate::endpoint::Endpoint;
 use crate::error::{Cause, Error};
+use crate::fetch::Wanted;
 use crate::http::{Attempts, Call, Http, Payload, Reply, Target};
-use crate::{Progress, Result};
-
-/// A blob to fetch.
-#[derive(Clone, Copy)]
-pub(crate) struct Wanted<'a> {
-    pub(crate) digest: &'a Digest,
-    pub(crate) size: u64,
-    /// For messages: "fetch layer sha256:… of …".
-    pub(crate) doing: &'a str,
-    pub(crate) progress: &'a dyn Progress,
-}
 
 /// Reads a blob from an endpoint. When a connection breaks, the next one goes on where it ended; bytes are not verified
 /// here but by whoever keeps them.
@@ -37,15 +27,19 @@ pub(crate) struct Download<'a> {
     offset: u64,
     /// Failures since a byte last came.
     failures: u32,
-    /// True if the bytes came over several connections.
-    pub(crate) resumed: bool,
     /// What an `io::Error` of this reader stands for.
     pub(crate) error: Option<Error>,
 }
 
 impl<'a> Download<'a> {
-    /// Returns a reader; the first request is made by the first read.
-    pub(crate) fn new(http: &'a Http, endpoint: &'a Endpoint, wanted: Wanted<'a>, attempts: Attempts) -> Self {
+    /// Returns a reader of all after the first `offset` bytes; the first request is made by the first read.
+    pub(crate) fn new(
+        http: &'a Http,
+        endpoint: &'a Endpoint,
+        wanted: Wanted<'a>,
+        attempts: Attempts,
+        offset: u64,
+    ) -> Self {
         Self {
             http,
             endpoint,
@@ -55,9 +49,8 @@ impl<'a> Download<'a> {
             reply: None,
             chunk: Vec::new(),
             used: 0,
-            offset: 0,
+            offset,
             failures: 0,
-            resumed: false,
             error: None,
         }
     }
@@ -74,7 +67,6 @@ impl<'a> Download<'a> {
                     self.reply = None;
                     self.http.pause(&error, self.failures, self.attempts).ok_or(error)?;
                     self.failures += 1;
-                    self.resumed = self.offset > 0;
                 }
             }
         }
@@ -111,7 +103,22 @@ impl<'a> Download<'a> {
             verified: true,
         };
         let reply = self.http.expect(&call, &[StatusCode::OK, StatusCode::PARTIAL_CONTENT])?;
+        self.check_length(&reply)?;
         self.skip_known(reply)
+    }
+
+    /// Refuses a blob of another size before it is transferred.
+    fn check_length(&self, reply: &Reply) -> Result<()> {
+        let start = if reply.status() == StatusCode::PARTIAL_CONTENT { self.offset } else { 0 };
+        let length = reply.header(CONTENT_LENGTH).and_then(|text| text.parse::<u64>().ok());
+        match length.map(|length| start.saturating_add(length)).filter(|size| *size != self.wanted.size) {
+            None => Ok(()),
+            Some(size) => Err(Error::Corrupt {
+                host: self.endpoint.host.clone(),
+                doing: self.wanted.doing.to_owned(),
+                source: Cause(format!("it has {size} bytes, expected are {}", self.wanted.size)),
+            }),
+        }
     }
 
     /// Drops what is already here from an answer that begins before it: a server may ignore `Range`.

@@ -65,6 +65,9 @@ pub enum Error {
     /// Mirrors and the registry itself, each with its own failure; the last one is the source.
     #[error("{}", all_failed(.mirrors))]
     Mirrors { mirrors: Vec<String>, source: Box<Error> },
+    /// Bytes that arrived and could not be kept.
+    #[error("failed to {doing}: the store cannot keep it")]
+    Keep { doing: String, source: std::io::Error },
     /// The runtime for network requests.
     #[error("failed to start the network runtime")]
     Runtime(#[source] std::io::Error),
@@ -111,13 +114,16 @@ impl Error {
                 Some("install the package `ca-certificates`, or set SSL_CERT_FILE".to_owned())
             }
             Self::Denied { host, user, note, .. } => Some(login_help(host, user.as_deref(), note.as_deref())),
-            Self::Limited { .. } => Some(
-                "wait, log in for a higher limit, or use a mirror (`--registry-mirror HOST=MIRROR`)".to_owned(),
-            ),
+            Self::Limited { .. } => {
+                Some("wait, log in for a higher limit, or use a mirror (`--registry-mirror HOST=MIRROR`)".to_owned())
+            }
             Self::Missing { role, .. } if *role == "layer" => {
                 Some("a base image's layers are fetched only when needed: `kiln pull` it first".to_owned())
             }
             Self::Missing { .. } => Some("pull the whole image first, or push a single platform of it".to_owned()),
+            Self::Keep { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                Some("free some space, or keep the store elsewhere (`--root DIR`)".to_owned())
+            }
             Self::Mirrors { source, .. } => source.help(),
             _ => None,
         }
@@ -134,6 +140,7 @@ impl Error {
             | Self::Config { .. }
             | Self::Option { .. }
             | Self::Runtime(_)
+            | Self::Keep { .. }
             | Self::Store(_)
             | Self::Missing { .. }
             | Self::Platform { .. } => Next::Stop,

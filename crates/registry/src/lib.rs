@@ -17,6 +17,7 @@ mod clock;
 mod download;
 mod endpoint;
 mod error;
+mod fetch;
 mod http;
 mod pull;
 mod push;

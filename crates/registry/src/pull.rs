@@ -1,7 +1,6 @@
 //! From a registry into the store.
 
 use std::collections::HashSet;
-use std::io;
 use std::sync::Mutex;
 
 use image::descriptor::digest_of;
@@ -12,9 +11,9 @@ use reqwest::{Method, StatusCode};
 use store::Store;
 
 use crate::auth::scope::Scope;
-use crate::download::{Download, Wanted};
 use crate::endpoint::Endpoint;
 use crate::error::{Cause, Error, Next};
+use crate::fetch::Wanted;
 use crate::http::{Attempts, Call, Payload, Target};
 use crate::routes::Purpose;
 use crate::{NoProgress, Pinned, Progress, Registry, Result};
@@ -60,7 +59,11 @@ impl Registry {
 
     /// Fetches one layer into `store` unless it is there. Several threads may want the same one: it is fetched once.
     pub fn fetch_layer(
-        &self, name: &Reference, layer: &Descriptor, store: &Store, progress: &dyn Progress,
+        &self,
+        name: &Reference,
+        layer: &Descriptor,
+        store: &Store,
+        progress: &dyn Progress,
     ) -> Result<()> {
         let digest = digest_of(layer).map_err(|error| not_an_image(name, error))?;
         let doing = format!("fetch layer {digest} of {}", name.name());
@@ -128,7 +131,11 @@ impl Registry {
     }
 
     fn manifest_by_digest(
-        &self, name: &Reference, digest: Digest, media_type: Option<&str>, store: &Store,
+        &self,
+        name: &Reference,
+        digest: Digest,
+        media_type: Option<&str>,
+        store: &Store,
     ) -> Result<Manifest> {
         if store.has_blob(&digest) {
             let bytes = store.read_blob(&digest, MAX_MANIFEST as u64)?;
@@ -193,49 +200,13 @@ impl Registry {
         Ok(config)
     }
 
-    /// Brings a blob into the store unless it is there.
-    pub(crate) fn fetch_blob(&self, name: &Reference, wanted: Wanted<'_>, store: &Store) -> Result<()> {
-        if !store.has_blob(wanted.digest) {
-            let _slot = self.slots.take(*wanted.digest);
-            // Somebody else may just have brought it.
-            if !store.has_blob(wanted.digest) {
-                self.bring(name, wanted, store)?;
-            }
-        }
-        wanted.progress.bytes(wanted.digest, wanted.size, wanted.size);
-        Ok(())
-    }
-
-    /// Brings a blob into the store; the caller has its slot.
-    pub(crate) fn bring(&self, name: &Reference, wanted: Wanted<'_>, store: &Store) -> Result<()> {
-        self.anywhere(name, Purpose::Digest, |endpoint, attempts| self.download(endpoint, attempts, wanted, store))
-    }
-
-    fn download(&self, endpoint: &Endpoint, attempts: Attempts, wanted: Wanted<'_>, store: &Store) -> Result<()> {
-        // Pieces of two answers that do not fit together are worth one attempt in one piece.
-        for last in [false, true] {
-            let mut download = Download::new(&self.http, endpoint, wanted, attempts);
-            let expected = (*wanted.digest, wanted.size);
-            let Err(error) = store.put_blob(Some(expected), &mut download) else {
-                self.note_source(endpoint, *wanted.digest);
-                return Ok(());
-            };
-            if let Some(error) = download.error.take() {
-                return Err(error);
-            }
-            let Some(reason) = damage(&error) else { return Err(error.into()) };
-            if last || !download.resumed {
-                let (host, doing) = (endpoint.host.clone(), wanted.doing.to_owned());
-                return Err(Error::Corrupt { host, doing, source: Cause(reason) });
-            }
-        }
-        Ok(())
-    }
-
     /// Tries mirrors, then the registry. Hosts that could not be reached are not asked a second time while there is
     /// another.
-    fn anywhere<T>(
-        &self, name: &Reference, purpose: Purpose, action: impl Fn(&Endpoint, Attempts) -> Result<T>,
+    pub(crate) fn anywhere<T>(
+        &self,
+        name: &Reference,
+        purpose: Purpose,
+        mut action: impl FnMut(&Endpoint, Attempts) -> Result<T>,
     ) -> Result<T> {
         let endpoints = self.http.routes.endpoints(name, purpose)?;
         let mut failures = Vec::new();
@@ -267,7 +238,11 @@ fn failure(error: &Error) -> String {
 }
 
 fn get<'a>(
-    endpoint: &'a Endpoint, path: &'a str, headers: &'a [(HeaderName, &'a str)], scope: &'a Scope, doing: &'a str,
+    endpoint: &'a Endpoint,
+    path: &'a str,
+    headers: &'a [(HeaderName, &'a str)],
+    scope: &'a Scope,
+    doing: &'a str,
 ) -> Call<'a> {
     Call {
         endpoint,
@@ -291,19 +266,7 @@ fn keep(manifest: &Manifest, store: &Store) -> Result<Manifest> {
     Ok(manifest.clone())
 }
 
-/// Returns what is wrong if the store refused bytes because they are not the expected ones.
-fn damage(error: &store::Error) -> Option<String> {
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = next {
-        if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::InvalidData) {
-            return Some(error.to_string());
-        }
-        next = error.source();
-    }
-    None
-}
-
-fn not_an_image(name: &Reference, reason: impl ToString) -> Error {
+pub(crate) fn not_an_image(name: &Reference, reason: impl ToString) -> Error {
     Error::NotAnImage { name: name.to_string(), reason: reason.to_string() }
 }
 

@@ -11,9 +11,9 @@ use reqwest::{Method, StatusCode, Url};
 use store::Store;
 
 use crate::auth::scope::Scope;
-use crate::download::Wanted;
 use crate::endpoint::{Endpoint, Security};
 use crate::error::{Cause, Error};
+use crate::fetch::Wanted;
 use crate::http::{Attempts, Call, Payload, Reply, Target};
 use crate::pull::distinct;
 use crate::routes::Purpose;
@@ -36,7 +36,11 @@ impl Registry {
     /// Pushes a manifest or an index with all it refers to, and returns its digest, which is what `name` stands for from
     /// then on.
     pub fn push(
-        &self, name: &Reference, manifest: &Descriptor, store: &Store, progress: &dyn Progress,
+        &self,
+        name: &Reference,
+        manifest: &Descriptor,
+        store: &Store,
+        progress: &dyn Progress,
     ) -> Result<Digest> {
         self.push_from(name, manifest, &[], store, progress)
     }
@@ -44,11 +48,21 @@ impl Registry {
     /// Pushes like [`Registry::push`]. Blobs that one of `sources` has are mounted from there if it is on the same host,
     /// and fetched from there if they are not in the store.
     pub fn push_from(
-        &self, name: &Reference, manifest: &Descriptor, sources: &[Reference], store: &Store, progress: &dyn Progress,
+        &self,
+        name: &Reference,
+        manifest: &Descriptor,
+        sources: &[Reference],
+        store: &Store,
+        progress: &dyn Progress,
     ) -> Result<Digest> {
         let name = name.clone().or_latest();
         let endpoint = self.http.routes.endpoints(&name, Purpose::Push)?.pop();
-        let Some(endpoint) = endpoint else { return Err(Error::NotAnImage { name: name.to_string(), reason: "there is no registry to push to".to_owned() }) };
+        let Some(endpoint) = endpoint else {
+            return Err(Error::NotAnImage {
+                name: name.to_string(),
+                reason: "there is no registry to push to".to_owned(),
+            });
+        };
         let push = Push { registry: self, name: &name, endpoint, sources, store, progress };
         let manifest = push.read(manifest)?;
         push.contents(&manifest)?;
@@ -65,7 +79,8 @@ impl Push<'_> {
             Parsed::Image(image) => {
                 let mut blobs = image.layers().clone();
                 blobs.push(image.config().clone());
-                let roles: Vec<_> = distinct(&blobs).into_iter().map(|blob| (blob, role(blob, image.config()))).collect();
+                let roles: Vec<_> =
+                    distinct(&blobs).into_iter().map(|blob| (blob, role(blob, image.config()))).collect();
                 self.registry.in_parallel(&roles, |(blob, role)| self.blob(blob, role))
             }
             Parsed::Index(index) => index.manifests().iter().try_for_each(|child| self.child(child)),

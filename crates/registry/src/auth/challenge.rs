@@ -81,7 +81,8 @@ impl<'a> Parser<'a> {
         let text = self.rest.trim_start();
         let end = text.find(|c: char| !(is_token(c) || matches!(c, '/' | '='))).unwrap_or(text.len());
         let (opaque, after) = text.split_at(end);
-        let is_parameter = opaque.trim_end_matches('=').contains('=') || opaque.ends_with('=') && after.starts_with('"');
+        let is_parameter =
+            opaque.trim_end_matches('=').contains('=') || opaque.ends_with('=') && after.starts_with('"');
         let ends = after.trim_start().is_empty() || after.trim_start().starts_with(',');
         if !is_parameter && ends && opaque.contains(['=', '/', '+']) {
             self.rest = after;
@@ -123,7 +124,9 @@ mod tests {
     #[test]
     fn docker_hub() {
         check(
-            &[r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull,push""#],
+            &[
+                r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull,push""#,
+            ],
             &[(
                 "bearer",
                 &[
@@ -149,15 +152,17 @@ mod tests {
 
     #[test]
     fn opaque_values_are_skipped() {
-        check(&["Negotiate YII/a+b==, Basic realm=x", "NTLM"], &[
-            ("negotiate", &[]),
-            ("basic", &[("realm", "x")]),
-            ("ntlm", &[]),
-        ]);
+        check(
+            &["Negotiate YII/a+b==, Basic realm=x", "NTLM"],
+            &[("negotiate", &[]), ("basic", &[("realm", "x")]), ("ntlm", &[])],
+        );
     }
 
     #[test]
     fn damaged_headers_do_no_harm() {
-        check(&["", ",,", "=", "a=b", "\"", "Bearer realm=\"unterminated"], &[("bearer", &[("realm", "unterminated")])]);
+        check(
+            &["", ",,", "=", "a=b", "\"", "Bearer realm=\"unterminated"],
+            &[("bearer", &[("realm", "unterminated")])],
+        );
     }
 }

@@ -93,7 +93,10 @@ mod tests {
     #[test]
     fn a_missing_helper_is_told() {
         let error = get("kiln-no-such-helper", "a").unwrap_err();
-        assert!(error.starts_with("credential helper `docker-credential-kiln-no-such-helper` could not be run"), "{error}");
+        assert!(
+            error.starts_with("credential helper `docker-credential-kiln-no-such-helper` could not be run"),
+            "{error}"
+        );
     }
 
     #[test]

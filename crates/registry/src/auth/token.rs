@@ -57,7 +57,11 @@ struct Answer {
 impl Http {
     /// Returns the `Authorization` of a token for `call`; with `renew`, of one that was not used before.
     pub(crate) fn bearer(
-        &self, challenge: &Challenge, credential: Option<&Credential>, call: &Call<'_>, renew: bool,
+        &self,
+        challenge: &Challenge,
+        credential: Option<&Credential>,
+        call: &Call<'_>,
+        renew: bool,
     ) -> Result<HeaderValue> {
         if let Some(Credential::Bearer { token }) = credential {
             return authorization("Bearer", token).ok_or_else(|| unusable(call));

@@ -4,9 +4,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use futures_util::stream;
-use reqwest::header::{
-    AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, LOCATION, WWW_AUTHENTICATE,
-};
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, LOCATION, WWW_AUTHENTICATE};
 use reqwest::{Method, Request, StatusCode, Url};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
@@ -53,7 +51,11 @@ pub(crate) enum Payload<'a> {
     Nothing,
     Bytes(&'a [u8]),
     /// A file, opened anew for each attempt, and who wants to know how much of it is gone.
-    File { open: &'a dyn Fn() -> Result<File>, size: u64, sent: &'a dyn Fn(u64) },
+    File {
+        open: &'a dyn Fn() -> Result<File>,
+        size: u64,
+        sent: &'a dyn Fn(u64),
+    },
 }
 
 /// Whom a request is made as.
@@ -111,7 +113,9 @@ impl Http {
     pub(crate) fn execute(&self, request: Request, host: &str, doing: &str) -> Result<Reply> {
         let handle = self.handle()?;
         let client = self.client_for(request.url(), host, doing)?;
-        let answer = handle.block_on(client.execute(request)).map_err(|error| broken(error, host, doing))?;
+        // The client looks for the runtime when it is called, not when it is awaited.
+        let answer = handle.block_on(async { client.execute(request).await });
+        let answer = answer.map_err(|error| broken(error, host, doing))?;
         Ok(Reply::new(answer, handle, host, doing))
     }
 
@@ -247,7 +251,7 @@ fn redirect(reply: &Reply, call: &Call<'_>) -> Result<Option<Url>> {
     }
 }
 
-pub(crate) fn same_origin(a: &Url, b: &Url) -> bool {
+fn same_origin(a: &Url, b: &Url) -> bool {
     (a.scheme(), a.host_str(), a.port_or_known_default()) == (b.scheme(), b.host_str(), b.port_or_known_default())
 }
 

@@ -52,11 +52,11 @@ fn options_come_before_files_and_only_for_reading() {
     case.options.mirrors.push(("docker.io".into(), "http://m0.example/hub/".into()));
     case.options.mirrors.push(("quay.io".into(), "127.0.0.1:1".into()));
     let origin = "registry-1.docker.io/library/busybox";
-    case.check("busybox", Purpose::Tag, &[
-        "mirror m0.example/hub/library/busybox plain",
-        "mirror m1.example/library/busybox",
-        origin,
-    ]);
+    case.check(
+        "busybox",
+        Purpose::Tag,
+        &["mirror m0.example/hub/library/busybox plain", "mirror m1.example/library/busybox", origin],
+    );
     case.check("busybox", Purpose::Push, &[origin]);
     case.check("quay.io/a", Purpose::Tag, &["mirror 127.0.0.1:1/a loopback", "quay.io/a"]);
 }
@@ -110,7 +110,9 @@ fn insecure_hosts_by_option() {
 
 #[test]
 fn mistakes_are_told_with_their_file() {
-    for conf in ["[[registry]", "[[registry]]\nblocked=true", "[[registry]]\nlocation='a'\n[[registry.mirror]]\nlocation=''"] {
+    for conf in
+        ["[[registry]", "[[registry]]\nblocked=true", "[[registry]]\nlocation='a'\n[[registry.mirror]]\nlocation=''"]
+    {
         let error = Case::new(conf).route("a.example/z", Purpose::Tag).unwrap_err();
         assert!(matches!(&error, Error::Config { path, .. } if path.ends_with("00.conf")), "{conf}: {error:?}");
     }
