@@ -19,6 +19,7 @@ mod op;
 mod options;
 mod order;
 mod path;
+mod prune;
 mod state;
 mod text;
 mod trigger;
@@ -40,6 +41,13 @@ use graph::Graph;
 /// Names a vertex of one [`Plan`]: an index, and every input of a vertex has a smaller one.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct VertexId(pub u32);
+
+impl VertexId {
+    /// Returns the position in [`Plan::vertices`].
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// What has to be done, in topological order. Only what the targets need is in it.
 #[derive(Clone, Debug)]
@@ -77,6 +85,13 @@ pub enum Input {
     Empty,
     /// A directory of the caller.
     Context(ContextName),
+}
+
+impl Input {
+    /// Returns the vertex that is read, if it is one.
+    pub fn vertex(&self) -> Option<VertexId> {
+        if let Self::Vertex(id) = self { Some(*id) } else { None }
+    }
 }
 
 /// Which build context.
@@ -144,5 +159,5 @@ pub fn lower(
     let plan = lower::plan(dockerfile, bases, options, sources, &mut findings);
     let failed = findings.has_errors();
     findings.report(diagnostics);
-    plan.filter(|_| !failed)
+    plan.filter(|_| !failed).map(prune::prune)
 }
