@@ -54,12 +54,26 @@ pub struct Mount {
 #[derive(Clone, Debug)]
 pub enum MountKind {
     /// A host path (file or directory), with the mounts below it if `recursive`.
-    Bind { source: PathBuf, recursive: bool },
+    Bind {
+        source: PathBuf,
+        recursive: bool,
+    },
     /// `subpath` of a stack of layers, topmost first; resolved beneath the stack's root. Writes are discarded.
-    Snapshot { lowers: Vec<PathBuf>, subpath: String },
-    Tmpfs { size: Option<u64>, mode: u32 },
+    Snapshot {
+        lowers: Vec<PathBuf>,
+        subpath: String,
+    },
+    Tmpfs {
+        size: Option<u64>,
+        mode: u32,
+    },
     /// A file on a tmpfs with these bytes (secrets, scripts).
-    Data { bytes: Vec<u8>, mode: u32, uid: u32, gid: u32 },
+    Data {
+        bytes: Vec<u8>,
+        mode: u32,
+        uid: u32,
+        gid: u32,
+    },
 }
 
 /// What the process can reach.

@@ -1,0 +1,176 @@
+//! The process that starts boxes, from inside.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::{life, read_request};
+use crate::error::{Doing, Error, Result};
+use crate::seccomp::Filter;
+use crate::setup::{self, Class, Shared};
+use crate::sys::{self, Forked, Reaped, SignalSet};
+use crate::userns::Ids;
+use crate::{Identity, channel, wire};
+
+/// A box that has been prepared and waits to be told what to be.
+struct Spare {
+    class: Class,
+    process: Forked,
+    handoff: OwnedFd,
+}
+
+struct Server {
+    shared: Shared,
+    /// Requests; at its end of file this process ends.
+    socket: OwnedFd,
+    /// Readable when a child has ended.
+    signals: OwnedFd,
+    /// Where to say how a box has ended, by process id.
+    running: HashMap<i32, OwnedFd>,
+    spare: Option<Spare>,
+    /// What the next box will probably be like: as the last one.
+    expected: Option<Class>,
+}
+
+/// Starts boxes until nobody wants any more.
+pub(crate) fn serve() -> ! {
+    let code = match Server::new() {
+        Ok(mut server) => {
+            server.run();
+            server.end();
+            0
+        }
+        Err(_) => 1,
+    };
+    sys::exit(code)
+}
+
+impl Server {
+    fn new() -> Result<Self> {
+        // What this program had open that was not marked close-on-exec is nobody's here.
+        sys::close_range(3, u32::MAX).doing(|| "closing files".into())?;
+        // The socket has come as standard input, which is the one way to pass it that needs no code between fork and
+        // exec.
+        let socket = std::io::stdin().as_fd().try_clone_to_owned().doing(|| "taking the socket".into())?;
+        let null = File::options().read(true).open("/dev/null").doing(|| "opening /dev/null".into())?;
+        rustix::stdio::dup2_stdin(null).doing(|| "closing standard input".into())?;
+        // A signal for the terminal's foreground is not for boxes: whoever started them decides.
+        let _ = rustix::process::setsid();
+        sys::reset_signals();
+        let interesting = SignalSet::empty().with(libc::SIGCHLD);
+        interesting.block().doing(|| "blocking signals".into())?;
+        let signals = interesting.descriptor().doing(|| "watching for signals".into())?;
+        let ids = Ids::current();
+        let filter = Filter::new(ids.identity == Identity::SingleId);
+        let shared = Shared { ids, filter };
+        Ok(Self { shared, socket, signals, running: HashMap::new(), spare: None, expected: None })
+    }
+
+    fn run(&mut self) {
+        loop {
+            // With nothing else to do, make ready for the next request.
+            let wants_spare = self.spare.is_none() && self.expected.is_some();
+            let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+            let mut watched = [PollFd::new(&self.socket, PollFlags::IN), PollFd::new(&self.signals, PollFlags::IN)];
+            if poll(&mut watched, wants_spare.then_some(&at_once)).is_err() {
+                continue;
+            }
+            let [request, ended] = watched.map(|watched| !watched.revents().is_empty());
+            if request && !self.answer() {
+                return;
+            }
+            if ended {
+                self.reap();
+            }
+            if !request && !ended && wants_spare {
+                self.spare = self.expected.and_then(|class| self.make(class).ok());
+                if self.spare.is_none() {
+                    self.expected = None;
+                }
+            }
+        }
+    }
+
+    /// Takes one request; false if there will be none any more.
+    fn answer(&mut self) -> bool {
+        let mut buffer = [0; 8];
+        let Ok((count, descriptors)) = channel::receive_packet(&self.socket, &mut buffer) else { return false };
+        if count == 0 {
+            return false;
+        }
+        let mut descriptors = descriptors.into_iter();
+        let (Some(class), Some(life)) = (read_request(&buffer[..count]), descriptors.next()) else { return true };
+        let handed: Vec<OwnedFd> = descriptors.collect();
+        match self.start(class, &handed) {
+            Ok(process) => {
+                let mut message = vec![life::STARTED];
+                message.extend(process.pid.to_le_bytes());
+                let _ = channel::send_packet(&life, &message, &[process.pidfd.as_fd()]);
+                self.running.insert(process.pid, life);
+                self.expected = Some(class);
+            }
+            Err(error) => {
+                let mut message = wire::Writer(vec![life::FAILED]);
+                wire::write_error(&mut message, &error);
+                let _ = channel::send_packet(&life, &message.0, &[]);
+            }
+        }
+        true
+    }
+
+    /// Hands `handed` to a box of this class: the one that waits, or a new one.
+    fn start(&mut self, class: Class, handed: &[OwnedFd]) -> Result<Forked> {
+        let handed: Vec<_> = handed.iter().map(AsFd::as_fd).collect();
+        if let Some(spare) = self.spare.take_if(|spare| spare.class == class)
+            && channel::send_packet(&spare.handoff, &[0], &handed).is_ok()
+        {
+            return Ok(spare.process);
+        }
+        let spare = self.make(class)?;
+        channel::send_packet(&spare.handoff, &[0], &handed).doing(|| "handing over to the box".into())?;
+        Ok(spare.process)
+    }
+
+    fn make(&self, class: Class) -> Result<Spare> {
+        let (handoff, remote) = channel::packet_pair().doing(|| "making a socket".into())?;
+        let process = sys::fork_into(class.namespaces(), || setup::run(&self.shared, class, remote))
+            .map_err(|source| Error::Setup { doing: "making the namespaces of a box".into(), source })?;
+        Ok(Spare { class, process, handoff })
+    }
+
+    /// Collects who has ended, and tells the owners.
+    fn reap(&mut self) {
+        let mut pending = [0; 1024];
+        let _ = rustix::io::read(&self.signals, &mut pending);
+        while let Some(reaped) = sys::wait(-1, libc::WNOHANG) {
+            if let Some(life) = self.running.remove(&reaped.pid) {
+                let _ = channel::send_packet(&life, &exit_message(&reaped), &[]);
+            } else if self.spare.as_ref().is_some_and(|spare| spare.process.pid == reaped.pid) {
+                self.spare = None;
+                self.expected = None;
+            }
+        }
+    }
+
+    /// Kills what is left and waits for it.
+    fn end(&mut self) {
+        if let Some(spare) = self.spare.take() {
+            let _ = sys::signal_pidfd(&spare.process.pidfd, libc::SIGKILL);
+        }
+        for pid in self.running.keys() {
+            let _ = sys::kill(*pid, libc::SIGKILL);
+        }
+        while sys::wait(-1, 0).is_some() {}
+    }
+}
+
+fn exit_message(reaped: &Reaped) -> Vec<u8> {
+    let mut message = wire::Writer(vec![life::EXITED]);
+    message.i32(reaped.status);
+    message.u64(reaped.max_rss_kib);
+    message.u64(reaped.user_us);
+    message.u64(reaped.system_us);
+    message.0
+}
