@@ -42,15 +42,16 @@ pub(super) fn judge(found: &mut [Found], lower: &dyn Lower, options: &ScanOption
     judge.verdict
 }
 
-/// Looks up what stood at each path, except where a directory hides all that did.
+/// Looks up what stood at each path, except where a directory hides all that did, or what is no directory stood.
 fn look_up(found: &[Found], lower: &dyn Lower) -> Vec<Option<Entry>> {
     let mut before: Vec<Option<Entry>> = Vec::with_capacity(found.len());
-    for at in 0..found.len() {
-        let Found { path, parent, .. } = &found[at];
-        let shows = at == 0 || (before[*parent].as_ref().is_some_and(is_directory) && !is_opaque(&found[*parent]));
-        // No layer need say anything about the root.
-        let shows = shows || (*parent == 0 && !is_opaque(&found[0]));
-        before.push(if shows { lower.lookup(path) } else { None });
+    let mut shows = Vec::with_capacity(found.len());
+    for (at, Found { path, parent, .. }) in found.iter().enumerate() {
+        // A directory that no layer has an entry for may be there all the same, for what is in it.
+        let is_merged = |parent: usize| before[parent].as_ref().is_none_or(is_directory) && !is_opaque(&found[parent]);
+        let show = at == 0 || (shows[*parent] && is_merged(*parent));
+        shows.push(show);
+        before.push(if show { lower.lookup(path) } else { None });
     }
     before
 }
