@@ -6,16 +6,18 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
+use image::layer::Ids;
 use image::{Entry, Index, Kind, LayerPath};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
 use crate::layer::layer_name;
-use crate::{LayerId, Result, Store};
+use crate::{LayerId, Result, Store, layer_flavor};
 
 impl Store {
     /// Compares a layer with its index; the first difference if there is one. Owners, and what only a privileged process
-    /// can make (devices, extended attributes), may differ: the index alone knows them (`image::layer::apply`).
+    /// can make (devices, extended attributes, set-id bits), may differ: the index alone knows them
+    /// (`image::layer::apply`).
     pub(crate) fn check_layer(&self, id: &LayerId) -> Result<Option<String>> {
         let index = self.read_index(id)?;
         if self.meta(id)?.content() != Some(index.content_id()) {
@@ -51,6 +53,10 @@ fn check_entry(tree: BorrowedFd<'_>, entry: &Entry) -> io::Result<Option<String>
     };
     if FileType::from_raw_mode(stat.st_mode) != expected {
         return Ok(Some("is of another kind".to_owned()));
+    }
+    let known = if layer_flavor().1 == Ids::Keep { 0o7777 } else { 0o777 };
+    if expected != FileType::Symlink && (stat.st_mode ^ entry.metadata.mode) & known != 0 {
+        return Ok(Some(format!("has mode {:o} instead of {:o}", stat.st_mode & 0o7777, entry.metadata.mode)));
     }
     match &entry.kind {
         Kind::File { size, .. } if u64::try_from(stat.st_size) != Ok(*size) => {

@@ -117,22 +117,30 @@ impl Dir {
         }
     }
 
-    /// Makes a directory and those above it.
-    pub(crate) fn mkdirs(&self, name: &str) -> Result<()> {
-        let ends = name.match_indices('/').map(|(at, _)| at).chain([name.len()]);
-        ends.map(|end| &name[..end]).try_for_each(|part| self.mkdir(part, DIR_MODE).map(drop))
-    }
-
     /// Renames `from` to `to`, making the directory of `to` if missing.
     pub(crate) fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let rename = || point().and_then(|()| fs::renameat(&self.fd, from, &self.fd, to));
+        let mut result = rename();
         // Whoever removes the last name of a directory removes the directory too: it may be gone again at once.
-        for _ in 0..8 {
-            match point().and_then(|()| fs::renameat(&self.fd, from, &self.fd, to)) {
-                Err(Errno::NOENT) if !self.exists(parent(to)) => self.mkdirs(parent(to))?,
-                result => return result.map_err(self.fails("rename a finished file to", to)),
+        for _ in 0..1000 {
+            match result {
+                Err(Errno::NOENT) if self.exists(from) => result = self.mkdirs(parent(to)).and_then(|()| rename()),
+                _ => break,
             }
         }
-        Err(self.fails("rename a finished file to", to)(Errno::NOENT))
+        result.map_err(self.fails("rename a finished file to", to))
+    }
+
+    /// Makes a directory and those above it.
+    fn mkdirs(&self, name: &str) -> Result<(), Errno> {
+        let ends = name.match_indices('/').map(|(at, _)| at).chain([name.len()]);
+        for part in ends.map(|end| &name[..end]) {
+            match point().and_then(|()| fs::mkdirat(&self.fd, part, DIR_MODE)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                result => result?,
+            }
+        }
+        Ok(())
     }
 
     /// Gives the file `from` a second name, unless that is taken; false if it is.

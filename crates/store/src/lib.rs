@@ -28,6 +28,8 @@
 mod blob;
 mod check;
 mod context;
+#[cfg(test)]
+mod crash_tests;
 mod error;
 mod fault;
 mod files;
@@ -42,6 +44,8 @@ mod reference;
 mod scratch;
 mod seal;
 mod sync;
+#[cfg(test)]
+mod testing;
 mod trash;
 mod tree;
 mod unpack;

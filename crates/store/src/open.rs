@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use image::layer::Index;
 use rustix::io::Errno;
 
-use crate::files::{DIR_MODE, Dir, random_hex};
+use crate::files::{DIR_MODE, Dir};
 use crate::scratch::ProcessDir;
 use crate::sync::Marks;
 use crate::{Error, LayerId, Result};
@@ -171,10 +171,12 @@ fn lay_out(dir: &Dir) -> Result<File> {
     }
     LAYOUT.iter().chain(&["blobs/sha256", "tmp/partial"]).try_for_each(|name| dir.mkdir(name, DIR_MODE).map(drop))?;
     // A link, not a rename: the first one stays, so that all lock the same file.
-    let temporary = format!("tmp/{FORMAT_FILE}-{}", random_hex::<8>()?);
+    let process = ProcessDir::new(dir)?;
+    let temporary = format!("{}/{FORMAT_FILE}", process.name);
     dir.write(&temporary, format!("{FORMAT}\n").as_bytes())?;
     dir.link(&temporary, FORMAT_FILE)?;
     dir.unlink(&temporary)?;
+    dir.rmdir(&process.name)?;
     dir.open_file(FORMAT_FILE)?.ok_or_else(|| dir.fails("open", FORMAT_FILE)(Errno::NOENT))
 }
 

@@ -19,13 +19,13 @@ const PARTIAL_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The directory of this process, locked.
 #[derive(Debug)]
 pub(crate) struct ProcessDir {
-    name: String,
+    pub(crate) name: String,
     _lock: File,
 }
 
 impl ProcessDir {
     /// Makes the directory. While it does, it holds `tmp/` itself shared, so that a sweep never sees it unlocked.
-    fn new(dir: &Dir) -> Result<Self> {
+    pub(crate) fn new(dir: &Dir) -> Result<Self> {
         let gate = open_dir(dir, "tmp")?;
         gate.lock_shared().map_err(dir.fails("lock", "tmp"))?;
         let name = format!("tmp/{PREFIX}{}", random_hex::<8>()?);

@@ -92,8 +92,9 @@ impl Store {
         let mut names = Vec::new();
         for name in self.dir().list(DIRTY)? {
             let name = format!("{DIRTY}/{name}");
+            // Shared: others who look at the same time are not to be taken for its holder.
             if let Some(file) = self.dir().open_file(&name)?
-                && file.try_lock().is_ok()
+                && file.try_lock_shared().is_ok()
             {
                 names.push(name);
             }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use image::layer::Index;
+use image::layer::{Index, Lower};
 use image::{ContentHash, Entry, Kind, LayerPath};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -184,6 +184,17 @@ impl Tree {
         self.indexes[name.0]
             .get(&name.1)
             .map_or(Kind::File { size: 0, content: ContentHash([0; 32]) }, |e| e.kind.clone())
+    }
+}
+
+impl Lower for Tree {
+    fn lookup(&self, path: &LayerPath) -> Option<Entry> {
+        let found = self.find(path)?;
+        let mut entry = plain(path, &found);
+        if let Some(name) = file_name(&entry, found.layer) {
+            entry.kind = self.file(&name);
+        }
+        Some(entry)
     }
 }
 
