@@ -109,6 +109,9 @@ impl Error {
             Self::Unreachable { host, source, .. } if source.0.contains("certificate") => {
                 Some(format!("place the registry's CA certificate at /etc/docker/certs.d/{host}/ca.crt"))
             }
+            Self::Unreachable { host, source, .. } if source.0.contains(NOT_TLS) => Some(format!(
+                "it may speak plain HTTP: say `insecure = true` for {host} in registries.conf if that is meant"
+            )),
             Self::Unreachable { .. } | Self::Interrupted { .. } => Some(OFFLINE.to_owned()),
             Self::NoCertificates { .. } => {
                 Some("install the package `ca-certificates`, or set SSL_CERT_FILE".to_owned())
@@ -132,7 +135,9 @@ impl Error {
     /// Says how to go on.
     pub(crate) fn next(&self) -> Next {
         match self {
-            Self::Unreachable { source, .. } if source.0.contains("certificate") => Next::Elsewhere,
+            Self::Unreachable { source, .. } if source.0.contains("certificate") || source.0.contains(NOT_TLS) => {
+                Next::Elsewhere
+            }
             Self::Unreachable { .. } | Self::Interrupted { .. } => Next::Again(None),
             Self::Limited { retry_after, .. } => Next::Again(*retry_after),
             Self::Status { status: 408 | 500 | 502..=504, retry_after, .. } => Next::Again(*retry_after),
@@ -148,6 +153,9 @@ impl Error {
         }
     }
 }
+
+/// What rustls says of an answer that does not begin like TLS.
+const NOT_TLS: &str = "InvalidContentType";
 
 const OFFLINE: &str = "check the network; or name a mirror (`--registry-mirror HOST=MIRROR`), load the image from a \
                        file (`kiln load`), or give it with `--build-context NAME=oci-layout://PATH`";

@@ -16,7 +16,6 @@ use crate::error::{Cause, Error};
 use crate::fetch::Wanted;
 use crate::http::{Attempts, Call, Payload, Reply, Target};
 use crate::pull::distinct;
-use crate::routes::Purpose;
 use crate::{Progress, Registry, Result};
 
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
@@ -56,13 +55,7 @@ impl Registry {
         progress: &dyn Progress,
     ) -> Result<Digest> {
         let name = name.clone().or_latest();
-        let endpoint = self.http.routes.endpoints(&name, Purpose::Push)?.pop();
-        let Some(endpoint) = endpoint else {
-            return Err(Error::NotAnImage {
-                name: name.to_string(),
-                reason: "there is no registry to push to".to_owned(),
-            });
-        };
+        let endpoint = self.http.routes.origin(&name)?;
         let push = Push { registry: self, name: &name, endpoint, sources, store, progress };
         let manifest = push.read(manifest)?;
         push.contents(&manifest)?;
@@ -135,8 +128,9 @@ impl Push<'_> {
         let reply = self.registry.http.send(&call)?;
         match reply.status() {
             StatusCode::OK => Ok(true),
-            // A repository that is not there yet may also look forbidden or not allowed.
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Ok(false),
+            // A storage service behind the registry that answers GET alone tells nothing.
+            _ if reply.host != self.endpoint.host => Ok(false),
             _ => Err(reply.into_error(self.registry.http.clock.now())),
         }
     }
@@ -168,7 +162,7 @@ impl Push<'_> {
     fn mountable(&self, digest: Digest) -> Vec<String> {
         let known = self.registry.known().sources.get(&(self.endpoint.host.clone(), digest)).cloned();
         let routes = &self.registry.http.routes;
-        let endpoints = self.sources.iter().filter_map(|source| routes.endpoints(source, Purpose::Push).ok()?.pop());
+        let endpoints = self.sources.iter().filter_map(|source| routes.origin(source).ok());
         let hinted = endpoints.filter(|source| source.host == self.endpoint.host).map(|source| source.repository);
         let mut found: Vec<String> = Vec::new();
         for repository in known.into_iter().chain(hinted) {
@@ -213,7 +207,14 @@ impl Push<'_> {
             payload: Payload::File { open: &open, size, sent: &told },
             ..self.call(Target::Address(&address), &scope, doing)
         };
-        let reply = self.registry.http.expect(&call, &[StatusCode::CREATED, StatusCode::NO_CONTENT])?;
+        let reply = self.registry.http.expect(&call, &[StatusCode::CREATED, StatusCode::NO_CONTENT]);
+        let reply = reply.map_err(|error| match error {
+            // Registries forget sessions, of a restart for one: another attempt begins a new one.
+            Error::NotFound { host, doing, .. } => {
+                Error::Interrupted { host, doing, source: Cause("the registry has forgotten the upload".to_owned()) }
+            }
+            other => other,
+        })?;
         self.check(&reply, digest, doing)
     }
 
@@ -281,18 +282,49 @@ fn role(blob: &Descriptor, config: &Descriptor) -> &'static str {
     if blob.digest() == config.digest() { "configuration" } else { "layer" }
 }
 
-/// Returns where an upload goes on. A registry behind a proxy may give its own address without the `s`; it is not
-/// followed into the clear.
+/// Returns where an upload goes on.
 fn session(reply: &Reply, endpoint: &Endpoint) -> Result<Url> {
     let location = reply.header(LOCATION).ok_or_else(|| reply.nonsense("began an upload without saying where"))?;
-    let base = reply.url();
-    let mut url = base.join(location).map_err(|_| reply.nonsense("began an upload at what is no address"))?;
-    let same_host = url.host_str() == base.host_str() && url.port().is_none_or(|port| port == 80);
-    if endpoint.security == Security::Verified && url.scheme() == "http" {
-        if !same_host || url.set_scheme("https").is_err() {
-            return Err(reply.nonsense("wants an upload sent in the clear"));
+    let verified = endpoint.security == Security::Verified;
+    next_address(reply.url(), location, verified).map_err(|reason| reply.nonsense(reason))
+}
+
+/// Resolves the address of an upload against the one that gave it. A registry behind a proxy may give its own without
+/// the `s`; it is not followed into the clear.
+fn next_address(base: &Url, location: &str, verified: bool) -> std::result::Result<Url, &'static str> {
+    let mut url = base.join(location).map_err(|_| "began an upload at what is no address")?;
+    if verified && url.scheme() == "http" {
+        let same_host = url.host_str() == base.host_str() && url.port().is_none_or(|port| Some(port) == base.port());
+        if !same_host || url.set_scheme("https").is_err() || url.set_port(base.port()).is_err() {
+            return Err("wants an upload sent in the clear");
         }
-        let _ = url.set_port(base.port());
     }
     Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(location: &str, verified: bool, expected: Result<&str, &str>) {
+        let base = Url::parse("https://r.example:5000/v2/a/blobs/uploads/").unwrap();
+        let found = next_address(&base, location, verified);
+        assert_eq!(found.as_ref().map(Url::as_str).map_err(|reason| *reason), expected);
+    }
+
+    #[test]
+    fn addresses_of_uploads() {
+        let here = "https://r.example:5000/v2/a/blobs/uploads/1?s=2";
+        check("/v2/a/blobs/uploads/1?s=2", true, Ok(here));
+        check("1?s=2", true, Ok(here));
+        check("http://r.example/v2/a/blobs/uploads/1?s=2", true, Ok(here));
+        check("http://r.example:5000/v2/a/blobs/uploads/1?s=2", true, Ok(here));
+        check("http://r.example:80/1", true, Ok("https://r.example:5000/1"));
+        check("https://storage.example/1", true, Ok("https://storage.example/1"));
+        check("http://storage.example/1", true, Err("wants an upload sent in the clear"));
+        check("http://r.example:81/1", true, Err("wants an upload sent in the clear"));
+        check("http://r.example:81/1", false, Ok("http://r.example:81/1"));
+        check("https://", true, Err("began an upload at what is no address"));
+    }
 }

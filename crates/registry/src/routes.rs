@@ -11,15 +11,13 @@ use crate::endpoint::{Endpoint, Security, without_port};
 use crate::error::{Cause, Error};
 use crate::{Options, Result};
 
-/// What is to be done with a name.
+/// What is to be read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Purpose {
-    /// Read what a tag stands for.
+    /// What a tag stands for.
     Tag,
-    /// Read something by digest: any mirror will do, for it cannot lie.
+    /// Something by digest: any mirror will do, for it cannot lie.
     Digest,
-    /// Write. Mirrors are for reading.
-    Push,
 }
 
 /// The configuration of routes, read when the first name needs it.
@@ -95,18 +93,18 @@ impl Routes {
     pub(crate) fn endpoints(&self, name: &Reference, purpose: Purpose) -> Result<Vec<Endpoint>> {
         let rules = self.rules()?;
         let full = name.name();
-        let rule = rules.iter().filter_map(|rule| Some((covered(&rule.prefix, &full)?, rule)));
-        let rule = rule.max_by_key(|(length, _)| *length).map(|(_, rule)| rule);
-        let mut endpoints = Vec::new();
-        if let Some(rule) = rule.filter(|rule| rule.blocked) {
-            return Err(Error::Blocked { name: full, path: rule.path.clone() });
-        }
-        if purpose != Purpose::Push {
-            endpoints.extend(self.mirrors_by_option(&full)?);
-            endpoints.extend(rule.iter().flat_map(|rule| self.mirrors_of(rule, &full, purpose)));
-        }
-        endpoints.push(self.origin(rule, name, &full));
+        let rule = rule_for(&rules, &full)?;
+        let mut endpoints = self.mirrors_by_option(&full)?;
+        endpoints.extend(rule.iter().flat_map(|rule| self.mirrors_of(rule, &full, purpose)));
+        endpoints.push(self.registry_of(rule, name, &full));
         Ok(endpoints)
+    }
+
+    /// Returns the registry itself, the only one to be written to.
+    pub(crate) fn origin(&self, name: &Reference) -> Result<Endpoint> {
+        let rules = self.rules()?;
+        let full = name.name();
+        Ok(self.registry_of(rule_for(&rules, &full)?, name, &full))
     }
 
     /// True if the user said that this host need not be trusted.
@@ -148,7 +146,7 @@ impl Routes {
         Ok(endpoint)
     }
 
-    fn origin(&self, rule: Option<&Rule>, name: &Reference, full: &str) -> Endpoint {
+    fn registry_of(&self, rule: Option<&Rule>, name: &Reference, full: &str) -> Endpoint {
         match rule {
             Some(rule) => self.rewritten(&rule.prefix, rule.location.as_deref(), rule.insecure, full),
             None => Endpoint::new(&name.registry, &name.repository, self.is_insecure(&name.registry)),
@@ -177,6 +175,16 @@ impl Routes {
             }
         }
         Ok(Arc::clone(read.insert(Arc::new(rules))))
+    }
+}
+
+/// Returns the rule of the longest prefix of a name, which must not forbid it.
+fn rule_for<'a>(rules: &'a [Rule], full: &str) -> Result<Option<&'a Rule>> {
+    let covering = rules.iter().filter_map(|rule| Some((covered(&rule.prefix, full)?, rule)));
+    let rule = covering.max_by_key(|(length, _)| *length).map(|(_, rule)| rule);
+    match rule.filter(|rule| rule.blocked) {
+        Some(rule) => Err(Error::Blocked { name: full.to_owned(), path: rule.path.clone() }),
+        None => Ok(rule),
     }
 }
 

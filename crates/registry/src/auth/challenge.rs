@@ -165,4 +165,26 @@ mod tests {
             &[("bearer", &[("realm", "unterminated")])],
         );
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn what_was_written_is_read(
+            schemes in proptest::collection::vec(("[a-z]{1,8}", "[a-z]{1,8}", "[ -~]{0,20}"), 1..4),
+        ) {
+            let quoted = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"");
+            let written: Vec<_> = schemes.iter().map(|(s, name, value)| format!("{s} {name}=\"{}\"", quoted(value))).collect();
+            let read = parse([written.join(", ").as_str()]);
+            let read: Vec<_> = read.iter().map(|c| (c.scheme.clone(), c.parameters.clone())).collect();
+            let expected: Vec<_> =
+                schemes.iter().map(|(s, name, value)| (s.clone(), BTreeMap::from([(name.clone(), value.clone())]))).collect();
+            proptest::prop_assert_eq!(read, expected);
+        }
+
+        #[test]
+        fn nothing_panics(text in "[a-z=\", \\\\/+é]{0,40}") {
+            parse([text.as_str()]);
+        }
+    }
 }

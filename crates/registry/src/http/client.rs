@@ -13,7 +13,16 @@ use crate::error::{Cause, Error};
 const CONNECT: Duration = Duration::from_secs(30);
 
 /// How long a server may say nothing. Registries think long over the end of a large upload.
-const SILENCE: Duration = Duration::from_secs(120);
+pub(super) const SILENCE: Duration = Duration::from_secs(120);
+
+/// What a client is for: a limit on silence would also count the time it takes to send.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Use {
+    /// Small requests, large answers.
+    Receive,
+    /// A large request; whoever sends it watches over it.
+    Send,
+}
 
 /// Which trust a client has.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -35,13 +44,13 @@ pub(crate) struct Client {
 
 impl Http {
     /// Returns the client for an address, made at its first use.
-    pub(crate) fn client(&self, url: &Url) -> Result<Client> {
-        let kind = self.kind(&host_of(url));
+    pub(crate) fn client(&self, url: &Url, purpose: Use) -> Result<Client> {
+        let kind = (self.kind(&host_of(url)), purpose);
         let mut clients = lock(&self.clients);
         if let Some(client) = clients.get(&kind) {
             return Ok(client.clone());
         }
-        let client = self.build(&kind)?;
+        let client = self.build(&kind.0, purpose)?;
         clients.insert(kind, client.clone());
         Ok(client)
     }
@@ -58,12 +67,12 @@ impl Http {
         }
     }
 
-    fn build(&self, kind: &Kind) -> Result<Client> {
+    fn build(&self, kind: &Kind, purpose: Use) -> Result<Client> {
         // Fails if somebody else has installed one, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (host, authorities, identity) = match kind {
             Kind::Unverified { proxy } => {
-                let builder = if *proxy { base() } else { base().no_proxy() };
+                let builder = if *proxy { base(purpose) } else { base(purpose).no_proxy() };
                 let built = builder.tls_certs_only([]).tls_danger_accept_invalid_certs(true).build();
                 let inner = built.map_err(|error| failed("this machine", &error))?;
                 return Ok(Client { inner, has_authorities: true });
@@ -75,7 +84,7 @@ impl Http {
             Kind::System => ("registries", Vec::new(), None),
         };
         let base = || {
-            let base = if is_loopback(host) { base().no_proxy() } else { base() };
+            let base = if is_loopback(host) { base(purpose).no_proxy() } else { base(purpose) };
             identity.iter().fold(base, |base, identity| base.identity(identity.clone()))
         };
         if let Ok(inner) = base().tls_certs_merge(authorities.clone()).build() {
@@ -89,14 +98,17 @@ impl Http {
 }
 
 /// Redirects are ours to follow, since credentials must not go with them.
-fn base() -> ClientBuilder {
-    reqwest::Client::builder()
+fn base(purpose: Use) -> ClientBuilder {
+    let builder = reqwest::Client::builder()
         .user_agent(concat!("kiln/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT)
-        .read_timeout(SILENCE)
         .http2_adaptive_window(true)
-        .referer(false)
+        .referer(false);
+    match purpose {
+        Use::Receive => builder.read_timeout(SILENCE),
+        Use::Send => builder,
+    }
 }
 
 fn failed(host: &str, error: &reqwest::Error) -> Error {

@@ -36,7 +36,7 @@ pub(crate) struct Http {
     pub(crate) tokens: Tokens,
     certificates: tls::Certificates,
     runtime: Mutex<Option<Runtime>>,
-    clients: Mutex<HashMap<client::Kind, client::Client>>,
+    clients: Mutex<HashMap<(client::Kind, client::Use), client::Client>>,
     schemes: Mutex<HashMap<String, &'static str>>,
     /// Hosts whose certificates the configuration says not to verify.
     unverified: Mutex<HashSet<String>>,

@@ -8,7 +8,9 @@ use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, Head
 use reqwest::{Method, Request, StatusCode, Url};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
+use super::client::{SILENCE, Use};
 use super::{Http, Reply, host_of, lock};
 use crate::Result;
 use crate::auth::challenge::{self, Challenge};
@@ -112,7 +114,7 @@ impl Http {
     /// Sends one request as it is.
     pub(crate) fn execute(&self, request: Request, host: &str, doing: &str) -> Result<Reply> {
         let handle = self.handle()?;
-        let client = self.client_for(request.url(), host, doing)?;
+        let client = self.client_for(request.url(), Use::Receive, host, doing)?;
         // The client looks for the runtime when it is called, not when it is awaited.
         let answer = handle.block_on(async { client.execute(request).await });
         let answer = answer.map_err(|error| broken(error, host, doing))?;
@@ -127,7 +129,10 @@ impl Http {
         let user = credential.map(|credential| credential.user().to_owned());
         let offers = |scheme: &str| challenges.iter().find(|challenge| challenge.scheme == scheme);
         let header = match (offers("bearer"), offers("basic")) {
-            (Some(bearer), _) => Some(self.bearer(bearer, credential, call, renew)?),
+            (Some(bearer), _) => {
+                let header = self.bearer(bearer, credential, call, renew);
+                Some(header.map_err(|error| with_note(error, found.note.as_ref()))?)
+            }
             (None, Some(_)) => credential.and_then(crate::auth::token::basic),
             (None, None) => None,
         };
@@ -190,7 +195,7 @@ impl Http {
     /// Sends a file, telling how much is gone as it goes.
     fn upload(&self, mut request: Request, file: File, sent: &dyn Fn(u64), host: &str, doing: &str) -> Result<Reply> {
         let handle = self.handle()?;
-        let client = self.client_for(request.url(), host, doing)?;
+        let client = self.client_for(request.url(), Use::Send, host, doing)?;
         let (sender, mut receiver) = mpsc::unbounded_channel();
         *request.body_mut() = Some(pieces(file, sender));
         let answer = handle.block_on(async {
@@ -199,20 +204,28 @@ impl Http {
             loop {
                 tokio::select! {
                     biased;
-                    answer = &mut answer => return answer,
-                    Some(count) = receiver.recv() => sent(count),
+                    answer = &mut answer => return answer.map_err(|error| broken(error, host, doing)),
+                    count = timeout(SILENCE, next(&mut receiver)) => sent(count.map_err(|_| silent(host, doing))?),
                 }
             }
         });
-        Ok(Reply::new(answer.map_err(|error| broken(error, host, doing))?, handle, host, doing))
+        Ok(Reply::new(answer?, handle, host, doing))
     }
 
-    fn client_for(&self, url: &Url, host: &str, doing: &str) -> Result<reqwest::Client> {
-        let client = self.client(url)?;
+    fn client_for(&self, url: &Url, purpose: Use, host: &str, doing: &str) -> Result<reqwest::Client> {
+        let client = self.client(url, purpose)?;
         if url.scheme() == "https" && !client.has_authorities {
             return Err(Error::NoCertificates { host: host.to_owned(), doing: doing.to_owned() });
         }
         Ok(client.inner)
+    }
+}
+
+/// Returns how much more is gone. When all is, there is only the answer to wait for.
+async fn next(receiver: &mut mpsc::UnboundedReceiver<u64>) -> u64 {
+    match receiver.recv().await {
+        Some(count) => count,
+        None => std::future::pending().await,
     }
 }
 
@@ -259,10 +272,26 @@ fn same_origin(a: &Url, b: &Url) -> bool {
 fn broken(error: reqwest::Error, host: &str, doing: &str) -> Error {
     let error = error.without_url();
     let (host, doing) = (host.to_owned(), doing.to_owned());
-    let source = if error.is_timeout() { Cause("no answer in time".to_owned()) } else { Cause::innermost(&error) };
+    let source = if error.is_timeout() { Cause(SILENT.to_owned()) } else { Cause::innermost(&error) };
     if error.is_connect() {
         Error::Unreachable { host, doing, source }
     } else {
         Error::Interrupted { host, doing, source }
     }
+}
+
+/// Adds what went wrong when credentials were looked for.
+fn with_note(error: Error, found: Option<&String>) -> Error {
+    match error {
+        Error::Denied { host, doing, user, message, note } => {
+            Error::Denied { host, doing, user, message, note: note.or_else(|| found.cloned()) }
+        }
+        other => other,
+    }
+}
+
+const SILENT: &str = "no answer in time";
+
+fn silent(host: &str, doing: &str) -> Error {
+    Error::Interrupted { host: host.to_owned(), doing: doing.to_owned(), source: Cause(SILENT.to_owned()) }
 }

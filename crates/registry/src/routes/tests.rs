@@ -19,7 +19,9 @@ impl Case {
     }
 
     fn route(&self, name: &str, purpose: Purpose) -> Result<Vec<String>> {
-        let endpoints = Routes::new(&self.options).endpoints(&name.parse().unwrap(), purpose)?;
+        let (routes, name) = (Routes::new(&self.options), name.parse().unwrap());
+        let endpoints = routes.endpoints(&name, purpose)?;
+        assert_eq!(endpoints.last(), Some(&routes.origin(&name)?), "the registry itself comes last");
         let shown = |e: &Endpoint| {
             let security = match e.security {
                 Security::Verified => "",
@@ -43,11 +45,11 @@ impl Case {
 fn nothing_configured() {
     let case = Case::new("unqualified-search-registries = ['quay.io']\nshort-name-mode = 'enforcing'\n");
     case.check("busybox", Purpose::Tag, &["registry-1.docker.io/library/busybox"]);
-    case.check("localhost:5000/a", Purpose::Push, &["localhost:5000/a loopback"]);
+    case.check("localhost:5000/a", Purpose::Digest, &["localhost:5000/a loopback"]);
 }
 
 #[test]
-fn options_come_before_files_and_only_for_reading() {
+fn options_come_before_files() {
     let mut case = Case::new("[[registry]]\nlocation='docker.io'\n[[registry.mirror]]\nlocation='m1.example'\n");
     case.options.mirrors.push(("docker.io".into(), "http://m0.example/hub/".into()));
     case.options.mirrors.push(("quay.io".into(), "127.0.0.1:1".into()));
@@ -57,7 +59,6 @@ fn options_come_before_files_and_only_for_reading() {
         Purpose::Tag,
         &["mirror m0.example/hub/library/busybox plain", "mirror m1.example/library/busybox", origin],
     );
-    case.check("busybox", Purpose::Push, &[origin]);
     case.check("quay.io/a", Purpose::Tag, &["mirror 127.0.0.1:1/a loopback", "quay.io/a"]);
 }
 
@@ -70,8 +71,8 @@ fn the_longest_prefix_decides() {
     );
     case.check("a.example/x/z", Purpose::Tag, &["b.example/y/z insecure"]);
     case.check("a.example/xx/z", Purpose::Tag, &["a.example/xx/z"]);
-    case.check("q.c.example:99/z", Purpose::Push, &["d.example/z"]);
-    case.check("c.example/z", Purpose::Push, &["c.example/z"]);
+    case.check("q.c.example:99/z", Purpose::Digest, &["d.example/z"]);
+    case.check("c.example/z", Purpose::Digest, &["c.example/z"]);
     let error = case.route("a.example/x/bad/z", Purpose::Tag).unwrap_err();
     assert!(error.to_string().starts_with("a.example/x/bad/z is blocked by /"), "{error}");
 }

@@ -119,11 +119,16 @@ fn a_token_that_is_no_longer_good_is_replaced() {
     let registry = place.registry();
     let pinned = registry.resolve(&reference(&name), &amd64(), &place.store).unwrap();
     // The registry forgets it before its time.
-    fake.fail("GET", "/blobs/", 1, Fault::Answer {
-        status: 401,
-        headers: vec![("WWW-Authenticate".into(), format!("Bearer realm=\"{}\"", fake.url("/token")))],
-        body: String::new(),
-    });
+    fake.fail(
+        "GET",
+        "/blobs/",
+        1,
+        Fault::Answer {
+            status: 401,
+            headers: vec![("WWW-Authenticate".into(), format!("Bearer realm=\"{}\"", fake.url("/token")))],
+            body: String::new(),
+        },
+    );
     registry.pull(&pinned, &place.store, &registry::NoProgress).unwrap();
     assert_eq!(fake.seen_at("GET", "/token").len(), 2);
 }

@@ -7,3 +7,4 @@ mod push;
 mod real;
 mod retry;
 mod support;
+mod tls;

@@ -22,8 +22,7 @@ fn push(place: &Place, name: &str, image: &Image) -> Result<Digest> {
 fn an_image() {
     let (fake, place, image, name) = prepared();
     let progress = Recorder::default();
-    let digest =
-        place.registry().push(&reference(&name), &image.descriptor(), &place.store, &progress).unwrap();
+    let digest = place.registry().push(&reference(&name), &image.descriptor(), &place.store, &progress).unwrap();
     assert_eq!(digest, image.digest());
     image.check_served(&fake, "a/b", "x");
     let seen = fake.seen();
@@ -121,10 +120,7 @@ fn a_layer_that_was_never_pulled_is_fetched_from_its_source() {
     );
     assert!(fake.manifest("mine", "latest").is_none());
     let base = reference(&format!("{}/base", origin.host()));
-    place
-        .registry()
-        .push_from(&name, &image.descriptor(), &[base], &place.store, &Recorder::default())
-        .unwrap();
+    place.registry().push_from(&name, &image.descriptor(), &[base], &place.store, &Recorder::default()).unwrap();
     image.check_served(&fake, "mine", "latest");
 }
 
@@ -134,6 +130,7 @@ fn uploads_are_sent_again() {
     fake.fail("PUT", "/blobs/uploads/", 1, Fault::status(503));
     fake.fail("POST", "/blobs/uploads/", 1, Fault::busy("2"));
     fake.fail("PUT", "/blobs/uploads/", 1, Fault::Hangup);
+    fake.fail("PUT", "/blobs/uploads/", 1, Fault::status(404));
     fake.fail("PUT", "/manifests/", 1, Fault::status(500));
     push(&place, &name, &image).unwrap();
     image.check_served(&fake, "a/b", "x");
@@ -148,8 +145,10 @@ fn an_upload_that_is_redirected_takes_no_credential_along() {
     let storage = FakeRegistry::start_on("127.0.0.2:0");
     let elsewhere = vec![("Location".to_owned(), storage.url("/v2/stored/blobs/uploads/1?_state=hidden"))];
     fake.fail("POST", "/blobs/uploads/", 1, Fault::Answer { status: 202, headers: elsewhere, body: String::new() });
+    storage.fail("PUT", "/v2/stored/", 1, Fault::status(400));
     let error = push(&place, &name, &image).unwrap_err();
     assert!(!format!("{} {error:?}", chain(&error)).contains("hidden"), "{error:?}");
+    assert!(error.to_string().ends_with(&format!("{} answered with status 400", storage.host())), "{error}");
     let there = storage.seen();
     assert_eq!(there.len(), 1);
     assert_eq!((there[0].header("authorization"), there[0].method.as_str()), (None, "PUT"));

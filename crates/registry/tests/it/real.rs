@@ -32,7 +32,11 @@ impl Server {
         }
         let directory = tempfile::tempdir().unwrap();
         // Another process may take the port before the server does.
-        (0..5).find_map(|_| Self::try_start(guarded, directory.path())).map(|(child, host)| Self { child, host, directory })
+        (0..5).find_map(|_| Self::try_start(guarded, directory.path())).map(|(child, host)| Self {
+            child,
+            host,
+            directory,
+        })
     }
 
     fn try_start(guarded: bool, directory: &Path) -> Option<(Child, String)> {

@@ -111,7 +111,8 @@ impl Image {
         let rootfs = json!({ "type": "layers", "diff_ids": diff_ids });
         let config = json!({ "architecture": architecture, "os": "linux", "rootfs": rootfs, "config": {} });
         let config = config.to_string().into_bytes();
-        let described = |kind: &str, bytes: &[u8]| json!({ "mediaType": kind, "digest": Digest::of(bytes), "size": bytes.len() });
+        let described =
+            |kind: &str, bytes: &[u8]| json!({ "mediaType": kind, "digest": Digest::of(bytes), "size": bytes.len() });
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": media_type::OCI_MANIFEST,

@@ -82,7 +82,8 @@ fn uploads(state: &mut State, seen: &Seen, target: &Target<'_>, body: &[u8]) -> 
         {
             return Answer::new(201).with("Docker-Content-Digest", digest);
         }
-        let id = format!("upload-{}", state.uploads.len());
+        state.begun += 1;
+        let id = format!("upload-{}", state.begun);
         state.uploads.insert(id.clone(), Vec::new());
         let location = format!("http://{}/v2/{repository}/blobs/uploads/{id}?_state=hidden", target.host);
         return Answer::new(202).with("Location", location);

@@ -77,6 +77,8 @@ pub(super) struct State {
     /// Tokens given out, with the scopes they are good for.
     pub(super) tokens: BTreeMap<String, Vec<String>>,
     pub(super) uploads: BTreeMap<String, Vec<u8>>,
+    /// How many uploads were ever begun: their names are never used again.
+    pub(super) begun: usize,
     blobs: BTreeMap<Digest, Vec<u8>>,
     repositories: BTreeMap<String, Repository>,
 }
