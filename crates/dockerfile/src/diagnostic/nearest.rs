@@ -6,42 +6,46 @@ const MAX_DISTANCE: usize = 2;
 /// No name that anyone meant is longer.
 const MAX_LENGTH: usize = 256;
 
-/// Returns the name of `known` nearest to `wrong`, if one is within two edits (case-insensitive).
+/// Returns the name of `known` nearest to `wrong`, if one is within two edits (case-insensitive). Among equals one that
+/// only has two characters in the other order comes first, then the first.
 pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if wrong.len() > MAX_LENGTH {
         return None;
     }
     let wrong: Vec<char> = wrong.to_lowercase().chars().collect();
-    let mut best = None;
-    let mut least = MAX_DISTANCE + 1;
-    for name in known {
-        if name.len() > MAX_LENGTH {
-            continue;
-        }
+    let near = known.into_iter().filter(|name| name.len() <= MAX_LENGTH).filter_map(|name| {
         let candidate: Vec<char> = name.to_lowercase().chars().collect();
-        if candidate.len().abs_diff(wrong.len()) < least {
-            let distance = distance(&wrong, &candidate);
-            if distance < least {
-                (best, least) = (Some(name), distance);
-            }
+        if candidate.len().abs_diff(wrong.len()) > MAX_DISTANCE {
+            return None;
         }
-    }
-    best
+        let (edits, with_swaps) = distances(&wrong, &candidate);
+        (edits <= MAX_DISTANCE).then_some(((edits, with_swaps), name))
+    });
+    near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
 }
 
-/// Returns the Levenshtein distance, a row of the matrix at a time.
-fn distance(left: &[char], right: &[char]) -> usize {
-    let mut row: Vec<usize> = (0..=right.len()).collect();
+/// Returns the Levenshtein distance, and the distance if a swap of neighbors is one edit. A row of the matrix at a
+/// time.
+fn distances(left: &[char], right: &[char]) -> (usize, usize) {
+    let mut rows = [vec![], (0..=right.len()).collect::<Vec<usize>>()];
+    let mut plain = rows[1].clone();
     for (index, from) in left.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = index + 1;
+        let mut row = vec![index + 1];
+        let mut plain_row = vec![index + 1];
         for (column, to) in right.iter().enumerate() {
-            let substitution = diagonal + usize::from(from != to);
-            diagonal = row[column + 1];
-            row[column + 1] = substitution.min(row[column] + 1).min(diagonal + 1);
+            let change = usize::from(from != to);
+            let edit = |above: &[usize], left: usize| (above[column] + change).min(above[column + 1] + 1).min(left + 1);
+            plain_row.push(edit(&plain, plain_row[column]));
+            let mut least = edit(&rows[1], row[column]);
+            if index > 0 && column > 0 && *from == right[column - 1] && left[index - 1] == *to {
+                least = least.min(rows[0][column - 1] + 1);
+            }
+            row.push(least);
         }
+        rows = [std::mem::take(&mut rows[1]), row];
+        plain = plain_row;
     }
-    row[right.len()]
+    (plain[right.len()], rows[1][right.len()])
 }
 
 #[cfg(test)]
@@ -72,5 +76,6 @@ mod tests {
     fn the_nearest_wins_and_the_first_among_equals() {
         assert_eq!(nearest("ab", ["abcd", "abc", "abd"]), Some("abc"));
         assert_eq!(nearest("BUILD", ["build"]), Some("build"));
+        assert_eq!(nearest("RNU", ["ENV", "RUN"]), Some("RUN"));
     }
 }

@@ -163,7 +163,9 @@ impl Canvas {
             self.margin(&(marked.first + index).to_string());
             self.drawn.push(' ');
             self.styled(Style::Severity(self.severity), if index == 0 { "/" } else { "|" });
-            let _ = writeln!(self.drawn, " {}", window(line, 0).0);
+            let (shown, _) = window(line, 0);
+            let gap = if shown.is_empty() { "" } else { " " };
+            let _ = writeln!(self.drawn, "{gap}{shown}");
         }
         let end = marked.lines[last].get(..marked.end).map_or(1, width).clamp(1, MAX_WIDTH);
         self.margin("");

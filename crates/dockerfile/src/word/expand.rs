@@ -184,6 +184,8 @@ impl<'a> Expansion<'a> {
                 let reason = if word.is_empty() { format!("is not allowed to be {state}") } else { word };
                 return Err(Failure { range: range.clone(), message: format!("{name}: {reason}") });
             }
+            // The tree of such a word is a fault.
+            Operator::Unsupported(_) => return Ok(String::new()),
             Operator::TrimPrefix { longest } => pattern::trim_prefix(text, &word, longest),
             Operator::TrimSuffix { longest } => pattern::trim_suffix(text, &word, longest),
             Operator::Replace { all } => pattern::replace(text, &word, &with, all, MAX_EXPANSION),

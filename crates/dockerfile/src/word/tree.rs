@@ -57,12 +57,26 @@ pub(super) struct Substitution {
 /// What is done with the variable.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Operator {
-    Default { empty_is_unset: bool },
-    Alternative { empty_is_unset: bool },
-    Required { empty_is_unset: bool },
-    TrimPrefix { longest: bool },
-    TrimSuffix { longest: bool },
-    Replace { all: bool },
+    Default {
+        empty_is_unset: bool,
+    },
+    Alternative {
+        empty_is_unset: bool,
+    },
+    Required {
+        empty_is_unset: bool,
+    },
+    TrimPrefix {
+        longest: bool,
+    },
+    TrimSuffix {
+        longest: bool,
+    },
+    Replace {
+        all: bool,
+    },
+    /// `:` and a character that means nothing.
+    Unsupported(char),
 }
 
 /// Whether quotes group.
@@ -140,6 +154,10 @@ impl Builder<'_> {
             self.flat(&mut level)?;
             let Some(next) = self.normalized[self.position..].chars().next() else { break };
             level = match (next, &level.context) {
+                ('}', Context::Brace(_, Operator::Unsupported(character))) => {
+                    let message = format!("unsupported modifier (:{character}) in substitution");
+                    return Err(self.fault(level.start..self.position + 1, &message));
+                }
                 ('"', Context::Quoted) | ('}', Context::Brace(..) | Context::Replacement(..)) => self.close(level),
                 ('/', Context::Pattern(..)) => self.turn(level),
                 ('$', _) => self.open_brace(level)?,
@@ -236,9 +254,10 @@ impl Builder<'_> {
         let length = opening.as_span().end();
         let (mut name, mut operator) = ("", "");
         for pair in opening.into_inner() {
+            let written = &self.text[start + pair.as_span().start()..start + pair.as_span().end()];
             match pair.as_rule() {
-                Rule::name => name = pair.as_str(),
-                _ => operator = pair.as_str(),
+                Rule::name => name = written,
+                _ => operator = written,
             }
         }
         let name = name.to_owned();
@@ -248,7 +267,7 @@ impl Builder<'_> {
             _ => Context::Brace(name, operator),
         };
         let raw =
-            !matches!(operator, Operator::Default { .. } | Operator::Alternative { .. } | Operator::Required { .. });
+            matches!(operator, Operator::TrimPrefix { .. } | Operator::TrimSuffix { .. } | Operator::Replace { .. });
         self.open(level, context, length, Some(raw))
     }
 
@@ -358,16 +377,17 @@ impl Builder<'_> {
 
 fn operator_of(text: &str) -> Operator {
     let empty_is_unset = text.starts_with(':');
-    match text.trim_start_matches(':') {
+    match text.strip_prefix(':').unwrap_or(text) {
         "-" => Operator::Default { empty_is_unset },
         "+" => Operator::Alternative { empty_is_unset },
+        "?" => Operator::Required { empty_is_unset },
+        other if empty_is_unset => Operator::Unsupported(other.chars().next().unwrap_or(':')),
         "#" => Operator::TrimPrefix { longest: false },
         "##" => Operator::TrimPrefix { longest: true },
         "%" => Operator::TrimSuffix { longest: false },
         "%%" => Operator::TrimSuffix { longest: true },
-        "/" => Operator::Replace { all: false },
         "//" => Operator::Replace { all: true },
-        _ => Operator::Required { empty_is_unset },
+        _ => Operator::Replace { all: false },
     }
 }
 

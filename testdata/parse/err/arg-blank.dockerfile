@@ -1,0 +1,3 @@
+ARG =x
+FROM a
+ARG =y z

@@ -1,0 +1,5 @@
+ARG A
+ENV A=b
+RUN x
+FROM a
+RUN y

@@ -1,0 +1,2 @@
+FROM a
+RUN --[31m=x y

@@ -1,0 +1,5 @@
+FROM a
+COPY a
+ADD --chown=x b
+COPY ["a"]
+ADD []

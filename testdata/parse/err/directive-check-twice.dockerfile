@@ -1,0 +1,3 @@
+# check=a
+# Check=b
+FROM a

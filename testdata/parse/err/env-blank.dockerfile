@@ -1,0 +1,4 @@
+FROM a
+ENV =x
+ENV A=b =c
+LABEL =x

@@ -1,0 +1,3 @@
+FROM a
+COPY --link=yes a b
+COPY --parents= a b

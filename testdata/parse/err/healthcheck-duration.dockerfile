@@ -1,0 +1,4 @@
+FROM a
+HEALTHCHECK --interval=30 CMD x
+HEALTHCHECK --interval=1d CMD x
+HEALTHCHECK --interval=x CMD x

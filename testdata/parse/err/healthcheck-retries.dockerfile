@@ -1,0 +1,4 @@
+FROM a
+HEALTHCHECK --retries=-1 CMD x
+HEALTHCHECK --retries=x CMD x
+HEALTHCHECK --retries=99999999999 CMD x

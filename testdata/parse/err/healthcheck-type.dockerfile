@@ -1,0 +1,3 @@
+FROM a
+HEALTHCHECK curl x
+HEALTHCHECK ["a"]

@@ -1,0 +1,5 @@
+FROM a
+COPY <<a <<b /d/
+x
+a
+y

@@ -1,0 +1,3 @@
+FROM a
+ONBUILD FROM a
+onbuild from a

@@ -1,0 +1,2 @@
+FROM a
+	ENV 日本=x	日本

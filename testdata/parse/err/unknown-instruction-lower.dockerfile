@@ -1,0 +1,2 @@
+FROM a
+cpoy a b

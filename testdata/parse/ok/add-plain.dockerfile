@@ -1,0 +1,2 @@
+FROM a
+ADD a.tar.gz /

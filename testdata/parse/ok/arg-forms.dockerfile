@@ -1,0 +1,4 @@
+FROM a
+ARG A
+ARG B=
+ARG C=$A D="x y" E

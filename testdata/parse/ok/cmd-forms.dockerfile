@@ -1,0 +1,4 @@
+FROM a
+CMD ["a", "b"]
+CMD a b
+CMD []

@@ -1,0 +1,6 @@
+FROM a
+RUN a \
+# no
+   # neither
+ && b \
+    # last

@@ -1,0 +1,6 @@
+FROM a
+RUN a \
+
+  
+ b
+RUN c

@@ -1,0 +1,2 @@
+FROM a
+COPY --link=true --parents=FALSE a b

@@ -1,0 +1,3 @@
+FROM a
+COPY ['a', 'b']
+COPY ["a", "b"] /c

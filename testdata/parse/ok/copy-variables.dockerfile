@@ -1,0 +1,2 @@
+FROM a
+COPY $SRC/${X:-y}.txt /$DST/

@@ -1,0 +1,2 @@
+FROM a
+COPY *.txt [a-z]? /d/

@@ -1,0 +1,4 @@
+#  SYNTAX = docker/dockerfile:1  
+# Escape	=	`
+#check=skip=all
+FROM a

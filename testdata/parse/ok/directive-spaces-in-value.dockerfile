@@ -1,0 +1,2 @@
+# syntax=a b c
+FROM a

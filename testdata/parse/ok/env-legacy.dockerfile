@@ -1,0 +1,3 @@
+FROM a
+ENV A  some value "quoted"  
+ENV B x=y

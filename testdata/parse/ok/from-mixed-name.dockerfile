@@ -1,0 +1,1 @@
+FROM debian As My-Base_1.2

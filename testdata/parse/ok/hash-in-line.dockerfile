@@ -1,0 +1,4 @@
+FROM a
+RUN a # b
+ENV A=#x
+COPY #a b

@@ -1,0 +1,3 @@
+FROM a
+HEALTHCHECK CMD curl -f http://localhost/ || exit 1
+HEALTHCHECK cmd ["a", "b"]

@@ -1,0 +1,4 @@
+FROM a
+HEALTHCHECK --interval=1.5s \
+  CMD ["a", \
+  "b"]

@@ -1,0 +1,6 @@
+# escape=`
+FROM a
+COPY <<EOF /x
+c:\ `
+$A
+EOF

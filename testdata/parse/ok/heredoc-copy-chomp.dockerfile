@@ -1,0 +1,5 @@
+FROM a
+COPY <<-f /d/
+	a
+		b
+f

@@ -1,0 +1,4 @@
+FROM a
+COPY <<$A /d/
+x
+$A

@@ -1,0 +1,4 @@
+FROM a
+COPY <<E\OF /d/
+$x
+EOF

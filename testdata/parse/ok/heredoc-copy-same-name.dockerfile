@@ -1,0 +1,6 @@
+FROM a
+COPY <<a <<a /d/
+first
+a
+second
+a

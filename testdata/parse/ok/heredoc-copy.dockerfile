@@ -1,0 +1,6 @@
+FROM a
+COPY <<one <<"two" three /d/
+$A
+one
+$B
+two

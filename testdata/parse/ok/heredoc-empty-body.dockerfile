@@ -1,0 +1,6 @@
+FROM a
+RUN <<EOF
+EOF
+COPY <<a <<b /d/
+a
+b

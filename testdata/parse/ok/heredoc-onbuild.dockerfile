@@ -1,0 +1,7 @@
+FROM a
+ONBUILD RUN <<EOF
+a
+EOF
+ONBUILD COPY <<-x /y
+	b
+	x

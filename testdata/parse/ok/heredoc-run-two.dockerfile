@@ -1,0 +1,6 @@
+FROM a
+RUN <<A cat - 3<<-B
+a
+A
+	b
+	B

@@ -1,0 +1,2 @@
+FrOm a
+rUn x

@@ -1,0 +1,2 @@
+FROM a
+RUN ["/bin/sh", "-c", "echo hi"]

@@ -1,0 +1,4 @@
+FROM a
+RUN -- --x
+RUN --network=host -- -x --y
+RUN -x --y

@@ -1,0 +1,2 @@
+FROM a
+RUN apt-get update && echo "$HOME" 'x'

@@ -1,0 +1,7 @@
+FROM a
+USER a:b
+USER $U with space
+WORKDIR /a b/c
+WORKDIR "/x"
+STOPSIGNAL SIGTERM
+STOPSIGNAL 9

@@ -1,0 +1,4 @@
+FROM a
+VOLUME /a /b
+VOLUME ["/c", " /d "]
+VOLUME $V

@@ -1,0 +1,3 @@
+COPY <<a /x
+body
+a
