@@ -33,6 +33,7 @@ pub(crate) fn fork_into(namespaces: c_int, child: impl FnOnce() -> std::convert:
     // kernel writes one descriptor to `pidfd`, which outlives the call.
     let pid = check(unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<libc::clone_args>()) })?;
     if pid == 0 {
+        #[expect(unreachable_code, reason = "the child never comes back")]
         match child() {}
     }
     // SAFETY: the kernel has just made this descriptor for us (CLONE_PIDFD), and nothing else knows it.
@@ -250,9 +251,12 @@ impl SignalSet {
 
 /// Gives every signal its default disposition; what is ignored would stay ignored across `execve(2)`.
 pub(crate) fn reset_signals() {
+    // `struct sigaction` of the kernel, whose zeros are SIG_DFL. C libraries keep two signals to themselves, which may have
+    // come ignored all the same.
+    let default = [0u64; 4];
     for signal in 1..=64 {
-        // SAFETY: SIG_DFL is a valid disposition for every signal; those that cannot be changed are refused.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: the kernel reads one `struct sigaction`; what cannot be changed it refuses.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null_mut::<u8>(), 8) };
     }
 }
 

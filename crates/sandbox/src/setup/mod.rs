@@ -192,9 +192,12 @@ fn report(channel: &OwnedFd, root: &Root) -> Result<()> {
 /// Makes the mount of `root` the root of this process and lets go of everything else.
 fn pivot(root: &Root) -> Result<()> {
     rustix::process::fchdir(&root.dir).doing(|| "entering the root".into())?;
-    // pivot_root(2), "pivot_root(".", ".")": the old root is stacked on the new one, and then taken off.
+    // pivot_root(2), "pivot_root(".", ".")": the old root is stacked on the new one, and then taken off; first what stands
+    // on it, the staging tree.
     rustix::process::pivot_root(".", ".").doing(|| "changing the root".into())?;
-    unmount(".", UnmountFlags::DETACH).doing(|| "letting go of the old root".into())?;
+    for what in ["staging tree", "old root"] {
+        unmount(".", UnmountFlags::DETACH).doing(|| format!("letting go of the {what}"))?;
+    }
     rustix::process::chdir("/").doing(|| "entering the root".into())
 }
 

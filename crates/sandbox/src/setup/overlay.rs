@@ -76,6 +76,7 @@ pub(super) fn mount(
 /// crash (overlayfs.rst, Volatile mount). Whoever mounts it again here has seen its box end.
 fn forget_volatile(work: &Path) {
     let mark = work.join("work/incompat/volatile");
+    let _ = unlinkat(CWD, mark.join("dirty"), AtFlags::empty());
     let _ = unlinkat(CWD, &mark, AtFlags::REMOVEDIR);
 }
 

@@ -39,7 +39,7 @@ fn output_is_separate(fixture: &Fixture) {
 fn codes_and_signals_come_back(fixture: &Fixture) {
     assert_eq!(fixture.run(&fixture.shell("exit 7")).status, Status::Code(7));
     // The first process of a namespace cannot kill itself; one that the shell waits for can.
-    assert_eq!(fixture.run(&fixture.shell("sh -c 'kill -9 $$'")).status, Status::Code(137));
+    assert_eq!(fixture.run(&fixture.shell("sh -c 'kill -9 $$'; exit $?")).status, Status::Code(137));
     let mut child = fixture.spawn(&fixture.shell("sleep 1000"));
     child.signal(libc::SIGKILL).unwrap();
     assert_eq!(child.wait().unwrap().status, Status::Signal(9));

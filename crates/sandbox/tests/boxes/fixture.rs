@@ -74,24 +74,25 @@ pub(crate) fn run_in_every_mode() -> bool {
         let mut command = Command::new("/proc/self/exe");
         command.args(std::env::args_os().skip(1)).env(VARIABLE, mode.to_string());
         if mode != Mode::Root && root {
-            let Some(id) = test_user() else {
+            let Some((uid, gid)) = test_user() else {
                 skip(mode, "no user to become (useradd failed)");
                 good &= !required();
                 continue;
             };
-            command.uid(id).gid(id).env("USER", USER).env("HOME", "/").current_dir("/");
+            command.uid(uid).gid(gid).env("USER", USER).env("HOME", "/").current_dir("/");
         }
         good &= command.status().unwrap().success();
     }
     good
 }
 
-/// The id of an unprivileged user with subordinate ids, who is made if missing.
-fn test_user() -> Option<u32> {
+/// The ids of an unprivileged user with subordinate ids, who is made if missing.
+fn test_user() -> Option<(u32, u32)> {
     let id = || {
         let passwd = fs::read_to_string("/etc/passwd").unwrap();
         let line = passwd.lines().find(|line| line.split(':').next() == Some(USER))?.to_owned();
-        line.split(':').nth(2)?.parse().ok()
+        let mut ids = line.split(':').skip(2).map(|field| field.parse().ok());
+        Some((ids.next()??, ids.next()??))
     };
     if id().is_none() {
         let _ = Command::new("useradd").args(["--system", "--user-group", "--no-create-home", USER]).status();

@@ -117,7 +117,7 @@ fn read_all(child: &Child) -> String {
 }
 
 fn a_terminal_is_one(fixture: &Fixture) {
-    let script = "read start; [ -t 0 ] && [ -t 1 ] && [ -t 2 ] && tty; stty size; ls /dev/pts; \
+    let script = "read start; [ -t 0 ] && [ -t 1 ] && [ -t 2 ] && tty; stty size; ls -1 /dev/pts; \
                   stat -c %t:%T /dev/console; echo for me > /dev/tty";
     let mut spec = fixture.shell(script);
     spec.terminal = true;
@@ -175,6 +175,7 @@ fn an_init_reports_what_cannot_run(fixture: &Fixture) {
 
 fn ignored_signals_are_not_inherited(fixture: &Fixture) {
     // This very process ignores SIGPIPE, as every Rust program does.
-    let status = fixture.says("grep -E '^Sig(Blk|Ign)' /proc/self/status");
+    let spec = fixture.command(&["grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"]);
+    let status = fixture.run(&spec).good();
     assert_eq!(status, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000");
 }
