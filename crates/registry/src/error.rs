@@ -25,7 +25,7 @@ pub enum Error {
     Tls { host: String, source: Cause },
     /// The registry wants a login, another one, or does not allow this at all.
     #[error("failed to {doing}: {host} denied access {}{}", as_user(.user), says(.message))]
-    Denied { host: String, doing: String, user: Option<String>, message: Option<String>, note: Option<String> },
+    Denied { host: String, doing: String, user: Option<String>, message: Option<String>, note: Option<Box<str>> },
     /// The registry does not have it.
     #[error("failed to {doing}: not found on {host}{}", says(.message))]
     NotFound { host: String, doing: String, message: Option<String> },
@@ -64,7 +64,7 @@ pub enum Error {
     Missing { name: String, role: &'static str, digest: Digest },
     /// Mirrors and the registry itself, each with its own failure; the last one is the source.
     #[error("{}", all_failed(.mirrors))]
-    Mirrors { mirrors: Vec<String>, source: Box<Error> },
+    Mirrors { mirrors: Vec<String>, source: Box<Self> },
     /// Bytes that arrived and could not be kept.
     #[error("failed to {doing}: the store cannot keep it")]
     Keep { doing: String, source: std::io::Error },
@@ -89,6 +89,11 @@ impl Cause {
         }
         Self(last.to_string())
     }
+
+    /// True if a server could not prove who it is: rustls' words.
+    pub(crate) fn is_of_certificate(&self) -> bool {
+        self.0.contains("invalid peer certificate")
+    }
 }
 
 /// How to go on after a failure.
@@ -106,7 +111,7 @@ impl Error {
     /// Returns what would help, for a line under the message.
     pub fn help(&self) -> Option<String> {
         match self {
-            Self::Unreachable { host, source, .. } if source.0.contains("certificate") => {
+            Self::Unreachable { host, source, .. } if source.is_of_certificate() => {
                 Some(format!("place the registry's CA certificate at /etc/docker/certs.d/{host}/ca.crt"))
             }
             Self::Unreachable { host, source, .. } if source.0.contains(NOT_TLS) => Some(format!(
@@ -135,7 +140,7 @@ impl Error {
     /// Says how to go on.
     pub(crate) fn next(&self) -> Next {
         match self {
-            Self::Unreachable { source, .. } if source.0.contains("certificate") || source.0.contains(NOT_TLS) => {
+            Self::Unreachable { source, .. } if source.is_of_certificate() || source.0.contains(NOT_TLS) => {
                 Next::Elsewhere
             }
             Self::Unreachable { .. } | Self::Interrupted { .. } => Next::Again(None),

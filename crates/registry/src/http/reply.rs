@@ -127,6 +127,7 @@ impl Reply {
         let message = message(&self.beginning());
         let status = self.status();
         let Self { host, doing, user, note, .. } = self;
+        let note = note.map(String::into_boxed_str);
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Error::Denied { host, doing, user, message, note },
             StatusCode::NOT_FOUND => Error::NotFound { host, doing, message },

@@ -31,7 +31,7 @@ impl Http {
         loop {
             match action() {
                 Ok(value) => return Ok(value),
-                Err(error) => self.pause(&error, attempt, attempts).map_or(Err(error), Ok)?,
+                Err(error) => self.pause(&error, attempt, attempts).ok_or(error)?,
             }
             attempt += 1;
         }

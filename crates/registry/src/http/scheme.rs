@@ -46,6 +46,10 @@ impl Http {
         };
         match self.ping(order[1], endpoint, doing) {
             Ok(true) => Ok(order[1]),
+            // It does speak TLS, and that is what is wrong.
+            Err(Error::Unreachable { host, doing, source }) if source.is_of_certificate() => {
+                Err(Error::Unreachable { host, doing, source })
+            }
             _ => Err(first),
         }
     }

@@ -283,9 +283,13 @@ fn broken(error: reqwest::Error, host: &str, doing: &str) -> Error {
 /// Adds what went wrong when credentials were looked for.
 fn with_note(error: Error, found: Option<&String>) -> Error {
     match error {
-        Error::Denied { host, doing, user, message, note } => {
-            Error::Denied { host, doing, user, message, note: note.or_else(|| found.cloned()) }
-        }
+        Error::Denied { host, doing, user, message, note } => Error::Denied {
+            host,
+            doing,
+            user,
+            message,
+            note: note.or_else(|| found.map(|found| found.as_str().into())),
+        },
         other => other,
     }
 }

@@ -88,6 +88,7 @@ impl Drop for Server {
     }
 }
 
+#[expect(clippy::print_stderr, reason = "a skipped test says why")]
 fn has(program: &str) -> bool {
     let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
     if !found {

@@ -130,10 +130,6 @@ impl Image {
         Digest::of(&self.layers[number])
     }
 
-    pub(crate) fn config_digest(&self) -> Digest {
-        Digest::of(&self.config)
-    }
-
     pub(crate) fn descriptor(&self) -> Descriptor {
         image::descriptor::descriptor(media_type::OCI_MANIFEST, self.digest(), self.manifest.len() as u64)
     }
