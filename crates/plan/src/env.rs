@@ -40,12 +40,37 @@ impl Variables for Env {
     }
 }
 
-/// Replaces `key` in the `k=v` list of an image configuration, or appends it.
-pub(crate) fn upsert(list: &mut Vec<String>, key: &str, value: &str) {
-    let pair = format!("{key}={value}");
-    match list.iter_mut().find(|item| split(item).0 == key) {
-        Some(item) => *item = pair,
-        None => list.push(pair),
+/// The `k=v` list of an image configuration. What a base has that is no such pair stays as it is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct List {
+    items: Vec<String>,
+    positions: HashMap<String, usize>,
+}
+
+impl List {
+    pub(crate) fn new(items: Vec<String>) -> Self {
+        let keys = items.iter().enumerate().rev().map(|(position, item)| (split(item).0.to_owned(), position));
+        let positions = keys.collect();
+        Self { items, positions }
+    }
+
+    pub(crate) fn contains(&self, key: &str) -> bool {
+        self.positions.contains_key(key)
+    }
+
+    /// Replaces the value of `key`, or appends it.
+    pub(crate) fn set(&mut self, key: &str, value: &str) {
+        let pair = format!("{key}={value}");
+        if let Some(position) = self.positions.get(key) {
+            self.items[*position] = pair;
+        } else {
+            self.positions.insert(key.to_owned(), self.items.len());
+            self.items.push(pair);
+        }
+    }
+
+    pub(crate) fn items(&self) -> &[String] {
+        &self.items
     }
 }
 
@@ -71,11 +96,19 @@ mod tests {
     }
 
     #[test]
-    fn upsert_compares_whole_names() {
-        let mut list = vec!["PATH=/bin".to_owned(), "ODD".to_owned()];
-        upsert(&mut list, "PAT", "x");
-        upsert(&mut list, "PATH", "/usr/bin");
-        upsert(&mut list, "ODD", "1=2");
-        assert_eq!(list, ["PATH=/usr/bin", "ODD=1=2", "PAT=x"]);
+    fn a_list_compares_whole_names() {
+        let mut list = List::new(vec!["PATH=/bin".to_owned(), "ODD".to_owned(), "STAYS".to_owned()]);
+        list.set("PAT", "x");
+        list.set("PATH", "/usr/bin");
+        list.set("ODD", "1=2");
+        assert_eq!(list.items(), ["PATH=/usr/bin", "ODD=1=2", "STAYS", "PAT=x"]);
+        assert!(list.contains("PAT") && !list.contains("PA"));
+    }
+
+    #[test]
+    fn of_two_equal_names_in_a_list_the_first_is_replaced() {
+        let mut list = List::new(vec!["A=1".to_owned(), "A=2".to_owned()]);
+        list.set("A", "3");
+        assert_eq!(list.items(), ["A=3", "A=2"]);
     }
 }

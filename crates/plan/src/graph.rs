@@ -15,7 +15,7 @@ use crate::findings::Findings;
 use crate::globals::Globals;
 use crate::names::{Names, Source};
 use crate::options::Options;
-use crate::{lint, mount, order, trigger};
+use crate::{lint, mount, names, order, trigger};
 
 /// The part of the file that one target platform needs.
 #[derive(Debug)]
@@ -122,10 +122,11 @@ impl<'a> Graph<'a> {
         })
     }
 
-    /// Returns every image that is needed.
-    pub(crate) fn requests(&self) -> impl Iterator<Item = BaseRequest> {
-        self.images.values().map(|request| {
-            let similar_stage = self.names.similar(&request.key.reference.familiar());
+    /// Returns every image that is needed and not known.
+    pub(crate) fn missing(&self, known: &Bases) -> impl Iterator<Item = BaseRequest> {
+        let missing = self.images.values().filter(|request| !known.contains_key(&request.key));
+        missing.map(|request| {
+            let similar_stage = self.names.similar(&names::familiar(&request.key.reference));
             BaseRequest { similar_stage, ..request.clone() }
         })
     }
@@ -145,9 +146,23 @@ fn target(dockerfile: &Dockerfile, names: &Names<'_>, options: &Options, finding
         let at = similar.as_ref().and_then(|name| names.stage(name)).unwrap_or_default();
         let span = dockerfile.stages.get(at).map(name_span).unwrap_or_default();
         let question = similar.map(|name| format!(" (did you mean {name}?)")).unwrap_or_default();
-        findings.error(span, format!("target stage \"{wanted}\" could not be found{question}"));
+        let diagnostic = Diagnostic::error(span, format!("target stage \"{wanted}\" could not be found{question}"));
+        findings.push(match stage_list(dockerfile) {
+            Some(list) => diagnostic.help(list),
+            None => diagnostic,
+        });
     }
     found
+}
+
+/// The most stages that are listed.
+const LISTED: usize = 12;
+
+fn stage_list(dockerfile: &Dockerfile) -> Option<String> {
+    let names: Vec<_> = dockerfile.stages.iter().filter_map(|stage| stage.from.name.as_ref()).collect();
+    let list: Vec<_> = names.iter().take(LISTED).map(|name| format!("`{}`", name.value)).collect();
+    let more = if names.len() > LISTED { ", …" } else { "" };
+    (!list.is_empty()).then(|| format!("stages of the file: {}{more}", list.join(", ")))
 }
 
 fn name_span(stage: &Stage) -> Span {

@@ -133,10 +133,10 @@ pub fn bases(
 ) -> Vec<BaseRequest> {
     let mut findings = Findings::default();
     let mut missing = BTreeMap::new();
-    lower::check_syntax(dockerfile, &mut findings);
+    lower::check_syntax(dockerfile, options, &mut findings);
     for platform in lower::platforms(options) {
         let graph = Graph::new(dockerfile, known, options, &platform, sources, &mut findings);
-        for mut request in graph.iter().flat_map(Graph::requests).filter(|request| !known.contains_key(&request.key)) {
+        for mut request in graph.iter().flat_map(|graph| graph.missing(known)) {
             let explicit = missing.get(&request.key).is_some_and(|known: &BaseRequest| known.explicit_platform);
             request.explicit_platform |= explicit;
             missing.insert(request.key.clone(), request);

@@ -1,5 +1,7 @@
 //! The value of `RUN --mount` (reference: section 8.1).
 
+use std::ops::Range;
+
 use dockerfile::diagnostic::nearest;
 
 /// A mount as declared: checked, names and paths not yet resolved.
@@ -88,39 +90,40 @@ struct Draft {
 /// Why a mount cannot be read.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Invalid {
-    Because(String),
+    /// `at` is the field at fault; `None` if it is the mount as a whole.
+    Because { message: String, at: Option<Range<usize>> },
     /// A variable could not be expanded, and who tried has said so.
     Reported,
-}
-
-impl From<String> for Invalid {
-    fn from(message: String) -> Self {
-        Self::Because(message)
-    }
 }
 
 /// Returns the value of `from` without looking at anything else: it may not contain variables.
 pub(crate) fn from(text: &str) -> Option<String> {
     let fields = fields(text).ok()?;
-    let pairs = fields.iter().filter_map(|field| field.split_once('='));
+    let pairs = fields.iter().filter_map(|field| field.text.split_once('='));
     let values = pairs.filter(|(key, _)| key.eq_ignore_ascii_case("from")).map(|(_, value)| value);
     values.last().filter(|value| !value.is_empty() && !value.contains('$')).map(str::to_owned)
 }
 
-/// Reads a mount; `expand` resolves the variables of a value, and `None` from it ends the reading.
-pub(crate) fn parse(text: &str, expand: &mut dyn FnMut(&str) -> Option<String>) -> Result<Declared, Invalid> {
+/// Reads a mount; `expand` resolves the variables of a value, which stands at a range of `text`, and `None` from it ends
+/// the reading.
+pub(crate) fn parse(
+    text: &str,
+    expand: &mut dyn FnMut(&str, Range<usize>) -> Option<String>,
+) -> Result<Declared, Invalid> {
+    let whole = |message| Invalid::Because { message, at: None };
     let mut draft = Draft::default();
-    for field in fields(text)? {
-        match field.split_once('=') {
-            None => bare(&mut draft, &field)?,
-            Some((key, value)) if key.eq_ignore_ascii_case("from") => from_key(&mut draft, value)?,
+    for field in fields(text).map_err(whole)? {
+        let read = match field.text.split_once('=') {
+            None => bare(&mut draft, &field.text),
+            Some((key, value)) if key.eq_ignore_ascii_case("from") => from_key(&mut draft, value),
             Some((key, value)) => {
-                let value = expand(value).ok_or(Invalid::Reported)?;
-                assign(&mut draft, &key.to_lowercase(), value, &field)?;
+                let value = expand(value, field.end_of(value.len())).ok_or(Invalid::Reported)?;
+                assign(&mut draft, &key.to_lowercase(), value, &field.text)
             }
-        }
+        };
+        read.map_err(|message| Invalid::Because { message, at: Some(field.place) })?;
     }
-    check(&draft)?;
+    check(&draft).map_err(whole)?;
     let default = !matches!(draft.mount.kind, Kind::Cache | Kind::Tmpfs);
     Ok(Declared { read_only: draft.read_only.unwrap_or(default), ..draft.mount })
 }
@@ -254,8 +257,23 @@ fn check_secret(draft: &Draft) -> Result<(), String> {
     Ok(())
 }
 
+/// One `key=value` or bare key.
+struct Field {
+    text: String,
+    /// Where it stands, quotes included.
+    place: Range<usize>,
+}
+
+impl Field {
+    /// Returns where its last `length` bytes stand; the whole if quotes make that unclear.
+    fn end_of(&self, length: usize) -> Range<usize> {
+        let plain = self.place.len() == self.text.len();
+        if plain { self.place.end - length..self.place.end } else { self.place.clone() }
+    }
+}
+
 /// Splits at commas as CSV does (RFC 4180): a field may stand in quotes, a quote inside is doubled.
-fn fields(text: &str) -> Result<Vec<String>, String> {
+fn fields(text: &str) -> Result<Vec<Field>, String> {
     let mut fields = Vec::new();
     let mut rest = text;
     loop {
@@ -269,7 +287,8 @@ fn fields(text: &str) -> Result<Vec<String>, String> {
         if !rest.starts_with('"') && field.contains('"') {
             return Err("failed to parse csv mounts: a quote inside a field that does not start with one".to_owned());
         }
-        fields.push(field);
+        let start = text.len() - rest.len();
+        fields.push(Field { text: field, place: start..text.len() - after.len() });
         match after.strip_prefix(',') {
             Some(next) => rest = next,
             None if after.is_empty() => return Ok(fields),

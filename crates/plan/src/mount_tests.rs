@@ -1,7 +1,7 @@
 use super::*;
 
 fn read(text: &str) -> Result<Declared, Invalid> {
-    parse(text, &mut |value| Some(value.replace("$X", "expanded")))
+    parse(text, &mut |value, _| Some(value.replace("$X", "expanded")))
 }
 
 #[track_caller]
@@ -11,7 +11,10 @@ fn check(text: &str, expected: Declared) {
 
 #[track_caller]
 fn check_error(text: &str, message: &str) {
-    assert_eq!(read(text), Err(Invalid::Because(message.to_owned())), "{text}");
+    match read(text) {
+        Err(Invalid::Because { message: actual, .. }) => assert_eq!(actual, message, "{text}"),
+        other => panic!("{text}: {other:?}"),
+    }
 }
 
 fn bind() -> Declared {
@@ -42,7 +45,7 @@ fn read_only_in_all_spellings() {
 fn values_are_expanded_but_from_is_not() {
     check("target=/$X", Declared { target: "/expanded".into(), ..bind() });
     check_error("from=$X,target=/t", "'from' doesn't support variable expansion, define alias stage instead");
-    assert_eq!(parse("target=$Y", &mut |_| None), Err(Invalid::Reported));
+    assert_eq!(parse("target=$Y", &mut |_, _| None), Err(Invalid::Reported));
 }
 
 #[test]
@@ -88,6 +91,21 @@ fn what_is_not_known() {
     check_error("target=/t,colour=red", "unexpected key 'colour' in 'colour=red'");
     check_error("taget=/t", "unexpected key 'taget' in 'taget=/t' (did you mean target?)");
     check_error("target=/t,verbose", "invalid field 'verbose' must be a key=value pair");
+}
+
+#[test]
+fn mistakes_and_variables_have_places() {
+    let text = "source=a,taget=/x,\"target=/t\"";
+    let Err(Invalid::Because { at, .. }) = read(text) else { panic!("`taget` is no key") };
+    assert_eq!(&text[at.unwrap()], "taget=/x");
+    let text = "source=$A,\"target=/$B\"";
+    let mut places = Vec::new();
+    let expanded = parse(text, &mut |value, at| {
+        places.push(&text[at]);
+        Some(value.to_owned())
+    });
+    assert!(expanded.is_ok());
+    assert_eq!(places, ["$A", "\"target=/$B\""]);
 }
 
 #[test]

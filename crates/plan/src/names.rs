@@ -110,7 +110,7 @@ impl<'a> Names<'a> {
 }
 
 /// Returns the name as people write it, `:latest` trimmed.
-fn familiar(reference: &Reference) -> String {
+pub(crate) fn familiar(reference: &Reference) -> String {
     let text = reference.familiar();
     text.strip_suffix(":latest").map_or_else(|| text.clone(), str::to_owned)
 }

@@ -3,7 +3,7 @@
 use image::{ImageConfig, Platform};
 
 use crate::base::ResolvedBase;
-use crate::env::{Env, split, upsert};
+use crate::env::{Env, List, split};
 use crate::{HistoryLine, VertexId};
 
 /// Where commands are looked for if nobody says anything else.
@@ -12,7 +12,10 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 #[derive(Clone, Debug)]
 pub(crate) struct State {
     pub(crate) root: Option<VertexId>,
+    /// All of it but `Env`, which is `exported`.
     pub(crate) config: ImageConfig,
+    /// `ENV`: what containers see.
+    pub(crate) exported: List,
     /// `ENV` and `ARG` together: what commands and expansions see.
     pub(crate) env: Env,
     /// The values of `ARG`s as declared, in order, for the history.
@@ -53,14 +56,15 @@ impl State {
     }
 
     fn new(mut config: ImageConfig, platform: Platform, root: Option<VertexId>) -> Self {
-        if !config.config.env.iter().any(|pair| split(pair).0 == "PATH") {
-            upsert(&mut config.config.env, "PATH", DEFAULT_PATH);
+        let mut exported = List::new(std::mem::take(&mut config.config.env));
+        if !exported.contains("PATH") {
+            exported.set("PATH", DEFAULT_PATH);
         }
         let mut env = Env::default();
-        for (key, value) in config.config.env.iter().map(|pair| split(pair)) {
+        for (key, value) in exported.items().iter().map(|pair| split(pair)) {
             env.set(key, value);
         }
-        Self { root, config, env, arguments: Vec::new(), has_workdir: false, platform }
+        Self { root, config, exported, env, arguments: Vec::new(), has_workdir: false, platform }
     }
 
     /// Starts from a finished stage.

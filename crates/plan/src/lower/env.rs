@@ -3,7 +3,6 @@
 use dockerfile::ast::KeyValues;
 
 use super::scope::Scope;
-use crate::env::upsert;
 
 pub(super) fn lower(scope: &mut Scope<'_, '_>, pairs: &KeyValues) -> Option<()> {
     let mut expanded = Vec::new();
@@ -19,7 +18,7 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, pairs: &KeyValues) -> Option<()> 
     let mut line = "ENV".to_owned();
     for (key, value) in &expanded {
         line.push_str(&format!(" {key}={value}"));
-        upsert(&mut scope.config().env, key, value);
+        scope.state.exported.set(key, value);
         scope.state.env.set(key, value);
     }
     scope.note(line);

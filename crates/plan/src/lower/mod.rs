@@ -20,7 +20,7 @@ mod volume;
 mod workdir;
 
 use dockerfile::ast::{Instruction, Kind};
-use dockerfile::{Diagnostic, Dockerfile, Sources};
+use dockerfile::{Diagnostic, Dockerfile, Sources, Span};
 use image::Platform;
 
 use crate::base::Bases;
@@ -32,6 +32,9 @@ use crate::{Plan, Target};
 use scope::Scope;
 use stage::Stages;
 
+/// The build argument that names a frontend in place of `# syntax`.
+const SYNTAX_ARGUMENT: &str = "BUILDKIT_SYNTAX";
+
 /// Lowers the stages that each target platform needs; `None` if there is no target. Mistakes go to `findings`.
 pub(crate) fn plan(
     dockerfile: &Dockerfile,
@@ -40,7 +43,7 @@ pub(crate) fn plan(
     sources: &mut Sources,
     findings: &mut Findings,
 ) -> Option<Plan> {
-    check_syntax(dockerfile, findings);
+    check_syntax(dockerfile, options, findings);
     let mut builder = Builder::default();
     let mut targets = Vec::new();
     for platform in platforms(options) {
@@ -59,13 +62,16 @@ pub(crate) fn platforms(options: &Options) -> Vec<Platform> {
 }
 
 /// Refuses a frontend other than the one built in.
-pub(crate) fn check_syntax(dockerfile: &Dockerfile, findings: &mut Findings) {
-    let Some(syntax) = &dockerfile.directives.syntax else { return };
-    let name = syntax.value.split_whitespace().next().unwrap_or_default();
+pub(crate) fn check_syntax(dockerfile: &Dockerfile, options: &Options, findings: &mut Findings) {
+    let directive = dockerfile.directives.syntax.as_ref().map(|syntax| (&syntax.value, syntax.span));
+    let start = Span::new(dockerfile.source, 0, 0);
+    let argument = options.build_args.get(SYNTAX_ARGUMENT).map(|value| (value, start));
+    let Some((value, span)) = argument.or(directive) else { return };
+    let name = value.split_whitespace().next().unwrap_or_default();
     let hub = name.strip_prefix("docker.io/").unwrap_or(name);
     if !hub.starts_with("docker/dockerfile") {
         let message = format!("syntax `{name}` is not supported: only docker/dockerfile is built in");
-        findings.push(Diagnostic::error(syntax.span, message));
+        findings.push(Diagnostic::error(span, message));
     }
 }
 

@@ -1,9 +1,13 @@
 //! `RUN`: a command in a box (reference: section 8).
 
-use dockerfile::Spanned;
+use std::ops::Range;
+
 use dockerfile::ast::{self, Command, Heredoc, Instruction};
+use dockerfile::word::Variables as _;
+use dockerfile::{Span, Spanned, Word};
 
 use super::scope::Scope;
+use crate::env::Env;
 use crate::names::Source;
 use crate::op::{Mount, MountKind, Op, Run, RunNetwork, RunSecurity, Script};
 use crate::{ContextName, Input, mount, path};
@@ -121,19 +125,14 @@ fn script(scope: &Scope<'_, '_>, heredoc: &Heredoc) -> (Vec<String>, Option<Scri
 
 /// Returns `|2 A=1 B=2 `: the arguments declared so far, as the history has them.
 fn arguments(scope: &Scope<'_, '_>) -> String {
-    use dockerfile::word::Variables as _;
-    let mut shown: Vec<(&str, &str)> = Vec::new();
+    let mut shown = Env::default();
     for (name, declared) in &scope.state.arguments {
-        let value = scope.state.env.get(name).or(declared.as_deref()).unwrap_or_default();
-        match shown.iter_mut().find(|(known, _)| known == name) {
-            Some(known) => known.1 = value,
-            None => shown.push((name, value)),
-        }
+        shown.set(name, scope.state.env.get(name).or(declared.as_deref()).unwrap_or_default());
     }
-    if shown.is_empty() {
+    if shown.pairs().is_empty() {
         return String::new();
     }
-    let pairs: Vec<_> = shown.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let pairs: Vec<_> = shown.pairs().iter().map(|(name, value)| format!("{name}={value}")).collect();
     format!("|{} {} ", pairs.len(), pairs.join(" "))
 }
 
@@ -157,6 +156,10 @@ fn mounts(scope: &mut Scope<'_, '_>, flags: &[Spanned<String>]) -> Option<(Vec<M
     let mut mounts: Vec<Mount> = Vec::new();
     for flag in flags {
         let declared = declared(scope, flag)?;
+        if !matches!(declared.kind, mount::Kind::Bind | mount::Kind::Tmpfs) {
+            scope.unsupported(flag.span, &format!("`--mount=type={}`", declared.kind.name()));
+            return None;
+        }
         let target = path::join(scope.state.directory(), &declared.target);
         if target == "/" {
             scope.error(flag.span, format!("invalid mount target \"{target}\""));
@@ -164,13 +167,9 @@ fn mounts(scope: &mut Scope<'_, '_>, flags: &[Spanned<String>]) -> Option<(Vec<M
         }
         let kind = match declared.kind {
             mount::Kind::Tmpfs => MountKind::Tmpfs { size: declared.size },
-            mount::Kind::Bind => {
+            _ => {
                 let input = source(scope, flag, declared.from.as_deref())?;
                 MountKind::Bind { input: position(&mut inputs, input), path: path::clean(&declared.source) }
-            }
-            other => {
-                scope.unsupported(flag.span, &format!("`--mount=type={}`", other.name()));
-                return None;
             }
         };
         mounts.retain(|mount| mount.target != target);
@@ -181,15 +180,22 @@ fn mounts(scope: &mut Scope<'_, '_>, flags: &[Spanned<String>]) -> Option<(Vec<M
 
 fn declared(scope: &mut Scope<'_, '_>, flag: &Spanned<String>) -> Option<mount::Declared> {
     let escape = scope.escape(flag.span);
-    let mut expand = |value: &str| scope.expand(&dockerfile::Word::parse(value, flag.span, escape));
+    let mut expand = |value: &str, at| scope.expand(&Word::parse(value, part(flag, at), escape));
     match mount::parse(&flag.value, &mut expand) {
         Ok(declared) => Some(declared),
         Err(mount::Invalid::Reported) => None,
-        Err(mount::Invalid::Because(message)) => {
-            scope.error(flag.span, message);
+        Err(mount::Invalid::Because { message, at }) => {
+            scope.error(at.map_or(flag.span, |at| part(flag, at)), message);
             None
         }
     }
+}
+
+/// Returns the span of a part of a flag's value: all of it if the value is not written as it is.
+fn part(flag: &Spanned<String>, at: Range<usize>) -> Span {
+    let Span { source, start, .. } = flag.span;
+    let start = start as usize;
+    if flag.span.len() == flag.value.len() { Span::new(source, start + at.start, start + at.end) } else { flag.span }
 }
 
 fn source(scope: &mut Scope<'_, '_>, flag: &Spanned<String>, from: Option<&str>) -> Option<Input> {

@@ -62,7 +62,8 @@ impl<'a> Stages<'a> {
     fn target(mut self) -> Option<Target> {
         let index = self.graph.target;
         let state = self.inherit(index)?;
-        let State { root, config, platform, .. } = state;
+        let State { root, mut config, exported, platform, .. } = state;
+        config.config.env = exported.items().to_vec();
         let mut target = Target { platform, root, config, history: self.history(index) };
         put_labels(&mut target, self.options);
         Some(target)

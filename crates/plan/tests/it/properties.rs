@@ -110,6 +110,13 @@ fn many_stages_need_no_deep_stack_and_no_square_of_memory() {
 }
 
 #[test]
+fn a_trigger_is_one_source_however_often_it_is_read() {
+    let outcome = lower("FROM onbuild\nFROM onbuild\nCOPY --from=0 a b\n", &default_options(), &default_images());
+    let names: Vec<_> = (0..).map_while(|id| outcome.sources.get(dockerfile::SourceId(id))).map(|s| &*s.name).collect();
+    assert_eq!(names, ["Dockerfile", "ONBUILD trigger 1 of onbuild:latest", "ONBUILD trigger 2 of onbuild:latest"]);
+}
+
+#[test]
 fn a_long_cycle_is_found() {
     let mut text = "FROM scratch AS s0\nCOPY --from=s9999 a b\n".to_owned();
     for index in 1..10_000 {
