@@ -10,3 +10,4 @@ mod pack;
 mod roundtrip;
 mod scan;
 mod support;
+mod userns;

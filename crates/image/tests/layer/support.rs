@@ -278,21 +278,25 @@ fn add_node(tree: &mut Tree, path: LayerPath, node: Node, mut metadata: Metadata
         // Others would keep their own owner out.
         metadata.mode |= 0o700;
     }
-    let bare = Metadata { xattrs: Vec::new(), ..metadata.clone() };
-    match node {
-        Node::Directory(opaque) => drop(tree.add(path, Kind::Directory { opaque }, metadata)),
-        Node::File(data) => tree.add_file(path, data, metadata),
-        Node::Hardlink(nth) => tree.add_hardlink(path, nth),
-        // The kernel keeps `user.*` to files and directories.
-        Node::Symlink(target) => {
-            drop(tree.add(path, Kind::Symlink { target: target.into() }, Metadata { mode: 0o777, ..bare }));
-        }
-        Node::Device(..) if !is_root() => {}
-        Node::Device(true, major, minor) => drop(tree.add(path, Kind::BlockDevice { major, minor }, bare)),
-        Node::Device(false, major, minor) => drop(tree.add(path, Kind::CharDevice { major, minor }, bare)),
-        Node::Fifo => drop(tree.add(path, Kind::Fifo, bare)),
-        Node::Whiteout => drop(tree.add(path, Kind::Whiteout, Metadata::default())),
-    }
+    let kind = match node {
+        Node::File(data) => return tree.add_file(path, data, metadata),
+        Node::Hardlink(nth) => return tree.add_hardlink(path, nth),
+        Node::Device(..) if !is_root() => return,
+        Node::Directory(opaque) => Kind::Directory { opaque },
+        Node::Symlink(target) => Kind::Symlink { target: target.into() },
+        Node::Device(true, major, minor) => Kind::BlockDevice { major, minor },
+        Node::Device(false, major, minor) => Kind::CharDevice { major, minor },
+        Node::Fifo => Kind::Fifo,
+        Node::Whiteout => Kind::Whiteout,
+    };
+    // The kernel keeps `user.*` to files and directories.
+    let metadata = match kind {
+        Kind::Directory { .. } => metadata,
+        Kind::Whiteout => Metadata::default(),
+        Kind::Symlink { .. } => Metadata { mode: 0o777, xattrs: Vec::new(), ..metadata },
+        _ => Metadata { xattrs: Vec::new(), ..metadata },
+    };
+    let _ = tree.add(path, kind, metadata);
 }
 
 /// Returns a description short enough to compare: path, kind and mode.

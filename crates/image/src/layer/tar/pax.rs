@@ -97,7 +97,7 @@ mod tests {
     fn a_record_counts_its_own_length() {
         let mut out = Vec::new();
         push_record(&mut out, b"path", b"x");
-        assert_eq!(out, b"10 path=x\n");
+        assert_eq!(out, b"9 path=x\n");
         out.clear();
         push_record(&mut out, b"path", &[b'x'; 89]);
         assert_eq!((out.len(), &out[..4]), (98, &b"98 p"[..]));
@@ -133,7 +133,7 @@ mod tests {
         for bad in [
             "",
             "x",
-            "9 path=x\n",
+            "8 path=x\n",
             "11 path=x\n",
             "10 path=xy",
             "6 =x\n\n",
