@@ -8,7 +8,7 @@ use std::time::Duration;
 use image::Reference;
 
 use crate::fault::{Fault, arm, disarm};
-use crate::testing::{child, child_root, directory, file, hardlink, key, names, pack_entries};
+use crate::testing::{child, child_root, directory, file, hardlink, key, names, new_root, pack_entries};
 use crate::{Record, RecordInput, Result, Store};
 
 /// Does one of everything, named after `number`; may be done again after it was interrupted anywhere.
@@ -53,11 +53,6 @@ fn work(root: &Path, number: u8) -> Result<()> {
     store.untag(&passing)?;
     store.sync()?;
     store.sweep()
-}
-
-/// In memory where that is possible: hundreds of runs end with a sync.
-fn new_root() -> tempfile::TempDir {
-    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 /// Checks that nothing was harmed and nothing is in the way, then does the work that was interrupted.

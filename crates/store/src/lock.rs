@@ -8,12 +8,34 @@ use std::io;
 
 use crate::{RecordKey, Result, Store};
 
+/// A file that is locked, and not any more once this is dropped: closing it is not enough, since a process that another
+/// thread is just starting has the descriptor, too, until it executes its program.
+#[derive(Debug)]
+pub(crate) struct Held(File);
+
+impl Held {
+    /// Takes over the lock that is held on `file`.
+    pub(crate) fn new(file: File) -> Self {
+        Self(file)
+    }
+
+    pub(crate) fn file(&mut self) -> &mut File {
+        &mut self.0
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
 /// Keeps a key to one computer of it.
 #[derive(Debug)]
 pub struct KeyLock {
     store: Store,
     name: String,
-    _file: File,
+    _file: Held,
 }
 
 impl Drop for KeyLock {
@@ -51,7 +73,7 @@ impl Store {
             }
             let status = rustix::fs::fstat(&file).map_err(self.dir().fails("examine", &name))?;
             if status.st_nlink > 0 {
-                return Ok(Some(KeyLock { store: self.clone(), name, _file: file }));
+                return Ok(Some(KeyLock { store: self.clone(), name, _file: Held::new(file) }));
             }
         }
     }

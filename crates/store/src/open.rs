@@ -12,6 +12,7 @@ use image::layer::Index;
 use rustix::io::Errno;
 
 use crate::files::{DIR_MODE, Dir};
+use crate::lock::Held;
 use crate::scratch::ProcessDir;
 use crate::sync::Marks;
 use crate::{Error, LayerId, Result};
@@ -56,7 +57,7 @@ pub(crate) struct Inner {
     /// Every index that was read or made, once for all threads.
     pub(crate) indexes: Mutex<HashMap<LayerId, Arc<Index>>>,
     /// The open `format` file with the store's lock.
-    _lock: File,
+    _lock: Held,
 }
 
 impl fmt::Debug for Inner {
@@ -119,7 +120,7 @@ impl Store {
             process: Mutex::default(),
             counter: AtomicU64::new(0),
             indexes: Mutex::default(),
-            _lock: format,
+            _lock: Held::new(format),
         };
         let store = Self { inner: Arc::new(inner) };
         store.recover_if_unclean()?;

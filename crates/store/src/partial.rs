@@ -1,14 +1,13 @@
 //! Downloads that can be interrupted: a blob grows under `tmp/partial/`, locked by who writes it, and stays there if
 //! that ends too early.
 
-use std::fs::File;
 use std::io::{self, Seek, Write};
 
 use image::Digest;
 use sha2::Digest as _;
 
 use crate::blob::{blob_name, check_expected, copy_into};
-use crate::lock::lock;
+use crate::lock::{Held, lock};
 use crate::{Result, Store, fault};
 
 /// The part of a blob that has arrived so far; write the rest to it.
@@ -17,7 +16,7 @@ pub struct PartialBlob {
     store: Store,
     digest: Digest,
     name: String,
-    file: File,
+    file: Held,
     hash: sha2::Sha256,
     size: u64,
 }
@@ -57,7 +56,7 @@ impl Store {
             if self.has_blob(digest) {
                 return Ok(Download::Here);
             }
-            let mut file = self.dir().open_or_create(&name)?;
+            let file = self.dir().open_or_create(&name)?;
             if !lock(&file, wait).map_err(self.dir().fails("lock", &name))? {
                 return Ok(Download::Busy);
             }
@@ -66,8 +65,14 @@ impl Store {
             if self.dir().stat(&name)?.is_none_or(|named| (named.st_dev, named.st_ino) != (held.st_dev, held.st_ino)) {
                 continue;
             }
+            let mut file = Held::new(file);
+            // Or renamed it before this one was made.
+            if self.has_blob(digest) {
+                self.dir().unlink(&name)?;
+                return Ok(Download::Here);
+            }
             let mut hash = sha2::Sha256::new();
-            let size = copy_into(&mut file, &mut hash).map_err(self.dir().fails("read", &name))?;
+            let size = copy_into(file.file(), &mut hash).map_err(self.dir().fails("read", &name))?;
             return Ok(Download::Begin(PartialBlob { store: self.clone(), digest: *digest, name, file, hash, size }));
         }
     }
@@ -86,7 +91,8 @@ impl PartialBlob {
 
     /// Forgets what is there, for a server that sends only the whole.
     pub fn restart(&mut self) -> Result<()> {
-        let emptied = fault::point().and_then(|()| self.file.set_len(0)).and_then(|()| self.file.rewind());
+        let emptied =
+            fault::point().and_then(|()| self.file.file().set_len(0)).and_then(|()| self.file.file().rewind());
         emptied.map_err(self.store.dir().fails("empty", &self.name))?;
         self.hash = sha2::Sha256::new();
         self.size = 0;
@@ -107,7 +113,7 @@ impl PartialBlob {
 impl Write for PartialBlob {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         fault::point()?;
-        let count = self.file.write(bytes)?;
+        let count = self.file.file().write(bytes)?;
         self.hash.update(&bytes[..count]);
         self.size += count as u64;
         Ok(count)

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use crate::files::{DIR_MODE, Dir, random_hex};
+use crate::lock::Held;
 use crate::open::Inner;
 use crate::{Result, Store, trash};
 
@@ -20,7 +21,7 @@ const PARTIAL_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 #[derive(Debug)]
 pub(crate) struct ProcessDir {
     pub(crate) name: String,
-    _lock: File,
+    _lock: Held,
 }
 
 impl ProcessDir {
@@ -28,11 +29,12 @@ impl ProcessDir {
     pub(crate) fn new(dir: &Dir) -> Result<Self> {
         let gate = open_dir(dir, "tmp")?;
         gate.lock_shared().map_err(dir.fails("lock", "tmp"))?;
+        let _gate = Held::new(gate);
         let name = format!("tmp/{PREFIX}{}", random_hex::<8>()?);
         dir.mkdir(&name, DIR_MODE)?;
         let lock = open_dir(dir, &name)?;
         lock.lock().map_err(dir.fails("lock", &name))?;
-        Ok(Self { name, _lock: lock })
+        Ok(Self { name, _lock: Held::new(lock) })
     }
 }
 
@@ -114,6 +116,7 @@ impl Store {
         if gate.try_lock().is_err() {
             return Ok(());
         }
+        let _gate = Held::new(gate);
         for name in self.dir().list("tmp")?.into_iter().filter(|name| name.starts_with(PREFIX)) {
             let name = format!("tmp/{name}");
             // The kernel lets go of a lock when its holder dies, however it dies.
@@ -132,6 +135,7 @@ impl Store {
             let modified = file.metadata().and_then(|metadata| metadata.modified());
             let old = modified.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age > PARTIAL_AGE));
             if (old || self.has_blob(&digest)) && file.try_lock().is_ok() {
+                let _held = Held::new(file);
                 self.dir().unlink(&format!("tmp/partial/{name}"))?;
             }
         }

@@ -8,11 +8,10 @@
 //! Filesystems with a journal keep the order of names: a mark is on the disk before the names it stands for. The boot
 //! is in its name, since the data of a small file may come late.
 
-use std::fs::File;
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::files::random_hex;
-use crate::lock::lock;
+use crate::lock::{Held, lock};
 use crate::{Result, Store, fault, recover};
 
 const DIRTY: &str = "dirty";
@@ -24,7 +23,7 @@ pub(crate) struct Marks(RwLock<Option<Mark>>);
 #[derive(Debug)]
 struct Mark {
     name: String,
-    _lock: File,
+    _lock: Held,
 }
 
 impl Marks {
@@ -77,6 +76,7 @@ impl Store {
         let temporary = self.temporary()?;
         let file = self.dir().create(&temporary)?;
         lock(&file, true).map_err(self.dir().fails("lock", &temporary))?;
+        let file = Held::new(file);
         let name = format!("{DIRTY}/{}_{}", boot_id(), random_hex::<8>()?);
         self.dir().rename(&temporary, &name)?;
         Ok(Mark { name, _lock: file })
@@ -96,6 +96,7 @@ impl Store {
             if let Some(file) = self.dir().open_file(&name)?
                 && file.try_lock_shared().is_ok()
             {
+                drop(Held::new(file));
                 names.push(name);
             }
         }

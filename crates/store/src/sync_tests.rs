@@ -2,7 +2,7 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::testing::{damage, key, make_layer, names, new_store, put_layer_blob, put_manifest};
+use crate::testing::{damage, key, make_layer, names, new_store, new_store_on_disk, put_layer_blob, put_manifest};
 use crate::{Record, fault};
 use image::descriptor::digest_of;
 
@@ -20,7 +20,7 @@ fn reboot(root: &Path) {
 
 #[test]
 fn a_mark_stands_from_the_first_write_to_the_sync() {
-    let (root, store) = new_store();
+    let (root, store) = new_store_on_disk();
     assert_eq!(marks(root.path()), [""; 0]);
     // Reading, and what is only temporary, needs none.
     store.record(&key(1)).unwrap();

@@ -11,7 +11,19 @@ use tempfile::TempDir;
 
 use crate::{Layer, RecordKey, Store};
 
+/// Returns a directory in memory where that is possible: a hundred tests would keep a disk busy.
+pub(crate) fn new_root() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 pub(crate) fn new_store() -> (TempDir, Store) {
+    let root = new_root();
+    let store = Store::open(root.path()).unwrap();
+    (root, store)
+}
+
+/// A store where stores are, for what depends on the filesystem.
+pub(crate) fn new_store_on_disk() -> (TempDir, Store) {
     let root = tempfile::tempdir().unwrap();
     let store = Store::open(root.path()).unwrap();
     (root, store)

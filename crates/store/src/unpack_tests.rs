@@ -6,7 +6,8 @@ use image::layer::Compression;
 
 use super::*;
 use crate::testing::{
-    damage, directory, file, hardlink, names, new_store, pack_entries, path, put_layer_blob, symlink, whiteout,
+    damage, directory, file, hardlink, names, new_store, new_store_on_disk, pack_entries, path, put_layer_blob,
+    symlink, whiteout,
 };
 
 fn sample() -> Vec<image::Entry> {
@@ -27,7 +28,7 @@ fn check_nothing(root: &std::path::Path, store: Store) {
 
 #[test]
 fn a_blob_becomes_a_layer_under_its_diff_id() {
-    let (root, store) = new_store();
+    let (root, store) = new_store_on_disk();
     let (blob, diff_id) = put_layer_blob(&store, &sample());
     assert_eq!(store.layer_of_diff_id(&diff_id).unwrap(), None);
     let id = store.unpack(&blob, &diff_id, &[]).unwrap();

@@ -7,7 +7,9 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::testing::{data, directory, file, hardlink, new_store, opaque, path, put_layer_blob, symlink, whiteout};
+use crate::testing::{
+    data, directory, file, hardlink, new_store, new_store_on_disk, opaque, path, put_layer_blob, symlink, whiteout,
+};
 
 /// Makes a tree of layers that exist as indexes alone.
 fn tree(layers: &[Vec<Entry>]) -> (TempDir, Tree) {
@@ -168,7 +170,7 @@ fn what_does_not_exist_is_kept_and_loops_end() {
 
 #[test]
 fn data_comes_from_the_layer_that_has_it() {
-    let (_root, store) = new_store();
+    let (_root, store) = new_store_on_disk();
     let layers: Vec<LayerId> = [
         vec![directory("d"), file("d/a", 11), file("d/b", 22), hardlink("d/h", "d/b"), symlink("l", "d/a")],
         vec![directory("d"), file("d/a", 33), whiteout("d/b")],
@@ -378,7 +380,7 @@ fn overlay(store: &Store, layers: &[LayerId]) -> Option<Vec<String>> {
 
 #[test]
 fn the_merged_view_is_what_the_kernel_shows() {
-    let (root, store) = new_store();
+    let (root, store) = new_store_on_disk();
     // Always the same: a little generator is enough.
     let mut state = 12345_u32;
     let mut random = move || {
