@@ -23,8 +23,10 @@ impl Failure {
     /// Wraps an error: its own text and the texts of its sources.
     pub(crate) fn from_error(error: &(dyn Error + 'static)) -> Self {
         let mut failure = Self::new(error.to_string());
+        failure.help.extend(help_of(error));
         let mut source = error.source();
         while let Some(cause) = source {
+            failure.help.extend(help_of(cause));
             let text = cause.to_string();
             // Some libraries repeat their source in their own text.
             if !failure.message.contains(&text) && !failure.causes.iter().any(|c| c.contains(&text)) {
@@ -63,6 +65,11 @@ impl Failure {
         self.code = code;
         self
     }
+}
+
+/// What the crate that failed says would help.
+fn help_of(error: &(dyn Error + 'static)) -> Option<String> {
+    error.downcast_ref::<registry::Error>().and_then(registry::Error::help)
 }
 
 /// The lines as they go to stderr.

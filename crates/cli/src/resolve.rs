@@ -4,10 +4,10 @@ use clap::Args;
 use dockerfile::diagnostic::nearest;
 use image::descriptor::digest_of;
 use image::manifest::Parsed;
-use image::{Descriptor, ImageConfig, ImageManifest, Manifest, Platform, Reference};
+use image::{Descriptor, Digest, ImageConfig, ImageManifest, Manifest, Platform, Reference};
 use plan::{BaseKey, BaseRequest, ResolvedBase};
 use registry::Registry;
-use store::Store;
+use store::{RecordKey, Store};
 
 use crate::error::Failure;
 
@@ -211,6 +211,7 @@ fn base(store: &Store, registry: &Registry, request: &BaseRequest, pull: Pull) -
         }
     }
     let pinned = registry.resolve(reference, platform, store)?;
+    remember_origin(store, reference, pinned.manifest.layers())?;
     if reference.tag.is_some() && reference.digest.is_none() {
         store.tag(reference, &pinned.descriptor)?;
     }
@@ -220,6 +221,27 @@ fn base(store: &Store, registry: &Registry, request: &BaseRequest, pull: Pull) -
         manifest: pinned.manifest,
         config: pinned.config,
     })
+}
+
+/// Remembers where layers that stay in the registry for now can be fetched: an image built on them has another name.
+fn remember_origin(store: &Store, reference: &Reference, layers: &[Descriptor]) -> Result<(), Failure> {
+    for layer in layers {
+        let digest = digest_of(layer)?;
+        if !store.has_blob(&digest) {
+            store.put_fact(&origin_key(&digest), reference.to_string().as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns the image that a layer was first seen in, if it came from a registry.
+pub(crate) fn origin(store: &Store, layer: &Digest) -> Result<Option<Reference>, Failure> {
+    let text = store.fact(&origin_key(layer))?.and_then(|bytes| String::from_utf8(bytes).ok());
+    Ok(text.and_then(|text| text.parse().ok()))
+}
+
+fn origin_key(layer: &Digest) -> RecordKey {
+    RecordKey(*Digest::of(format!("origin of {layer}").as_bytes()).as_bytes())
 }
 
 /// The registry part of names given to images read from an OCI layout: no real host can be called so.

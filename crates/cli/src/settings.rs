@@ -51,7 +51,7 @@ pub(crate) fn registry_options(mirrors: Vec<(String, String)>) -> registry::Opti
         registries_conf.push(user);
     } else {
         registries_conf.push(PathBuf::from("/etc/containers/registries.conf"));
-        registries_conf.extend(drop_ins("/etc/containers/registries.conf.d"));
+        registries_conf.push(PathBuf::from("/etc/containers/registries.conf.d"));
     }
     registry::Options {
         mirrors,
@@ -60,17 +60,6 @@ pub(crate) fn registry_options(mirrors: Vec<(String, String)>) -> registry::Opti
         certs_dirs: vec!["/etc/containers/certs.d".into(), "/etc/docker/certs.d".into()],
         ..registry::Options::default()
     }
-}
-
-fn drop_ins(directory: &str) -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(directory)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok().map(|e| e.path()))
-        .filter(|path| path.extension().is_some_and(|e| e == "conf"))
-        .collect();
-    files.sort();
-    files
 }
 
 /// An environment variable that is set to something.

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use image::descriptor::digest_of;
 use image::{Descriptor, Named, Reference};
 use plan::ResolvedBase;
 use registry::Registry;
@@ -198,10 +199,12 @@ pub(crate) fn push(output: &Output, built: &Built<'_>, store: &Store, registry: 
     if names.is_empty() {
         return Err(Failure::new("type=registry needs a name to push to").help("give one with --tag or name="));
     }
-    fetch_base(store, registry, built.base)?;
+    // What the destination can take from the base's repository does not travel through here.
+    let sources: Vec<Reference> = built.base.iter().map(|base| base.reference.clone()).collect();
     for name in names {
-        let transfer = Transfer::new("pushing", true);
-        registry.push(&name, &built.image.manifest, store, &transfer)?;
+        let transfer = Transfer::new("pushing", false);
+        registry.push_from(&name, &built.image.manifest, &sources, store, &transfer)?;
+        transfer.finish();
     }
     Ok(())
 }
@@ -267,8 +270,10 @@ fn fetch_base(store: &Store, registry: &Registry, base: Option<&ResolvedBase>) -
 fn fetch(store: &Store, registry: &Registry, name: &Reference, layers: &[Descriptor]) -> Result<(), Failure> {
     let transfer = Transfer::new("pulling", !crate::terminal::is_terminal());
     for layer in layers {
-        if !store.has_blob(&image::descriptor::digest_of(layer)?) {
-            registry.fetch_layer(name, layer, store, &transfer)?;
+        let digest = digest_of(layer)?;
+        if !store.has_blob(&digest) {
+            let origin = resolve::origin(store, &digest)?;
+            registry.fetch_layer(origin.as_ref().unwrap_or(name), layer, store, &transfer)?;
         }
     }
     transfer.finish();
