@@ -29,6 +29,11 @@ impl Env {
         self.pairs.iter().map(|(key, _)| key.as_str())
     }
 
+    /// Returns the bytes of all names and values.
+    pub(crate) fn size(&self) -> usize {
+        self.pairs.iter().map(|(key, value)| key.len() + value.len()).sum()
+    }
+
     pub(crate) fn pairs(&self) -> &[(String, String)] {
         &self.pairs
     }

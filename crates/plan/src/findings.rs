@@ -5,9 +5,15 @@ use std::collections::HashSet;
 use dockerfile::word::{Expanded, Variables};
 use dockerfile::{Diagnostic, Diagnostics, Severity, Span, Word};
 
+/// The most bytes that texts made by one lowering may have together: a small file can ask for any number of them
+/// (`ENV A=$A$A` forty times, a long `ENV` before a thousand `RUN`s).
+const MAX_TEXT: usize = 64 << 20;
+
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     items: Vec<Diagnostic>,
+    /// Bytes of texts made.
+    spent: usize,
     seen: HashSet<(Span, String)>,
 }
 
@@ -29,7 +35,20 @@ impl Findings {
 
     /// Expands a word; a failure becomes an error.
     pub(crate) fn expand(&mut self, word: &Word, variables: &dyn Variables) -> Option<Expanded> {
-        word.expand(variables).map_err(|error| self.error(error.span, error.message)).ok()
+        let expanded = word.expand(variables).map_err(|error| self.error(error.span, error.message)).ok()?;
+        self.charge(expanded.value.len(), word.span)?;
+        Some(expanded)
+    }
+
+    /// Counts bytes that are kept; `None` if they have become too many, which has been reported.
+    pub(crate) fn charge(&mut self, bytes: usize, span: Span) -> Option<()> {
+        let within = self.spent <= MAX_TEXT;
+        self.spent = self.spent.saturating_add(bytes);
+        if self.spent > MAX_TEXT && within {
+            let message = format!("the values of this file take more than {} MiB in all", MAX_TEXT >> 20);
+            self.push(Diagnostic::error(span, message).label("the limit is reached here"));
+        }
+        (self.spent <= MAX_TEXT).then_some(())
     }
 
     pub(crate) fn has_errors(&self) -> bool {

@@ -14,6 +14,22 @@ pub enum Op {
     Workdir(Workdir),
 }
 
+impl Op {
+    /// Returns about how many bytes of text the op holds.
+    pub(crate) fn size(&self) -> usize {
+        let sum = |words: &[String]| words.iter().map(String::len).sum::<usize>();
+        match self {
+            Self::Base(_) => 0,
+            Self::Run(run) => {
+                let env: usize = run.env.iter().map(|(key, value)| key.len() + value.len()).sum();
+                sum(&run.argv) + env + run.cwd.len() + run.user.len()
+            }
+            Self::Copy(copy) => copy.destination.len(),
+            Self::Workdir(workdir) => workdir.path.len() + workdir.user.len(),
+        }
+    }
+}
+
 /// A command in a box.
 #[derive(Clone, Debug)]
 pub struct Run {

@@ -41,8 +41,7 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, copy: 
         chmod: mode,
         unpack: verb == Verb::Add && copy.flags.unpack.as_ref().is_none_or(|unpack| unpack.value),
     });
-    scope.layer(instruction, op, inputs, created_by);
-    Some(())
+    scope.layer(instruction, op, inputs, created_by)
 }
 
 /// Refuses what is not there yet.

@@ -51,8 +51,7 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, run: &
         script,
         limits: options.limits.clone(),
     };
-    scope.layer(instruction, Op::Run(op), inputs, created_by);
-    Some(())
+    scope.layer(instruction, Op::Run(op), inputs, created_by)
 }
 
 /// Only what this machine runs by itself can be run.

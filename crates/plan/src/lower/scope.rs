@@ -68,6 +68,8 @@ impl<'s, 'a> Scope<'s, 'a> {
     pub(super) fn expand_words(&mut self, word: &Word) -> Option<Vec<String>> {
         match word.expand_words(&self.state.env) {
             Ok(words) => {
+                let size = words.iter().map(|expanded| expanded.value.len()).sum();
+                self.stages.findings.charge(size, word.span)?;
                 words.iter().for_each(|expanded| self.warn_undefined(expanded, word.span));
                 Some(words.into_iter().map(|expanded| expanded.value).collect())
             }
@@ -119,12 +121,20 @@ impl<'s, 'a> Scope<'s, 'a> {
     }
 
     /// Puts a layer on the stage, with its line of history.
-    pub(super) fn layer(&mut self, instruction: &Instruction, op: Op, inputs: Vec<Input>, created_by: String) {
+    pub(super) fn layer(
+        &mut self,
+        instruction: &Instruction,
+        op: Op,
+        inputs: Vec<Input>,
+        created_by: String,
+    ) -> Option<()> {
+        self.stages.findings.charge(op.size() + created_by.len(), instruction.span)?;
         let name = self.step_name(instruction);
         let origin = self.stages.origin(self.index, instruction.span, name);
         let id: VertexId = self.stages.builder.add(op, self.state.root, inputs, origin);
         self.state.root = Some(id);
         self.history.push(HistoryLine { created_by, layer: Some(id) });
+        Some(())
     }
 
     fn step_name(&mut self, instruction: &Instruction) -> String {

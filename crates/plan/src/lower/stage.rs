@@ -1,7 +1,7 @@
 //! Stages in order: what each starts from, and what it leaves for others.
 
-use dockerfile::Dockerfile;
 use dockerfile::ast::{Instruction, Kind, Stage};
+use dockerfile::{Dockerfile, Span};
 
 use super::scope::{Scope, Steps};
 use super::{instruction, put_labels};
@@ -61,7 +61,7 @@ impl<'a> Stages<'a> {
 
     fn target(mut self) -> Option<Target> {
         let index = self.graph.target;
-        let state = self.inherit(index)?;
+        let state = self.inherit(index, Span::default())?;
         let State { root, mut config, exported, platform, .. } = state;
         config.config.env = exported.items().to_vec();
         let mut target = Target { platform, root, config, history: self.history(index) };
@@ -95,7 +95,9 @@ impl<'a> Stages<'a> {
             whole &= instruction(&mut scope, one).is_some();
         }
         let (state, history) = scope.finish();
-        whole.then(|| Lowered { root: state.root, parent, history, state: Some(state) })
+        let root = state.root;
+        let state = (self.heirs[index] > 0).then_some(state);
+        whole.then_some(Lowered { root, parent, history, state })
     }
 
     /// Returns what a step's name begins with: nothing for a file with one stage and one platform.
@@ -114,17 +116,24 @@ impl<'a> Stages<'a> {
     fn start(&mut self, index: usize, node: &Node, steps: &mut Steps, history: &mut Vec<HistoryLine>) -> Option<State> {
         match &node.base {
             Source::Scratch => Some(State::scratch(&node.platform)),
-            Source::Stage(parent) => Some(self.inherit(*parent)?.stage()),
+            Source::Stage(parent) => {
+                Some(self.inherit(*parent, self.dockerfile.stages[index].from.image.span)?.stage())
+            }
             Source::Directory(name) => Some(self.directory(index, node, name, steps, history)),
             Source::Image(key) => self.image(index, node, key, steps),
         }
     }
 
     /// Takes the state of a finished stage, a copy if others want it too.
-    fn inherit(&mut self, index: usize) -> Option<State> {
+    fn inherit(&mut self, index: usize, span: Span) -> Option<State> {
         self.heirs[index] = self.heirs[index].saturating_sub(1);
         let state = &mut self.lowered[index].as_mut()?.state;
-        if self.heirs[index] == 0 { state.take() } else { state.clone() }
+        if self.heirs[index] == 0 {
+            return state.take();
+        }
+        let state = state.as_ref()?;
+        self.findings.charge(state.env.size(), span)?;
+        Some(state.clone())
     }
 
     /// Starts from the files of a named context.
@@ -183,7 +192,7 @@ impl<'a> Stages<'a> {
     }
 
     /// Returns what an op reads of `source` on behalf of the stage at `index`.
-    pub(super) fn input(&mut self, source: &Source, index: usize, span: dockerfile::Span) -> Option<Input> {
+    pub(super) fn input(&mut self, source: &Source, index: usize, span: Span) -> Option<Input> {
         Some(match source {
             Source::Stage(stage) => self.lowered[*stage].as_ref()?.root.map_or(Input::Empty, Input::Vertex),
             Source::Directory(name) => Input::Context(ContextName::Named(name.clone())),
@@ -195,7 +204,7 @@ impl<'a> Stages<'a> {
         })
     }
 
-    pub(super) fn origin(&self, index: usize, span: dockerfile::Span, name: String) -> Origin {
+    pub(super) fn origin(&self, index: usize, span: Span, name: String) -> Origin {
         let stage = self.graph.names.display(index);
         let filter = &self.options.no_cache_filter;
         let filtered = filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(&stage) || *wanted == index.to_string());

@@ -22,6 +22,5 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, word: 
         return Some(());
     }
     let op = Op::Workdir(Workdir { path: directory, user: scope.config().user.clone() });
-    scope.layer(instruction, op, Vec::new(), created_by);
-    Some(())
+    scope.layer(instruction, op, Vec::new(), created_by)
 }

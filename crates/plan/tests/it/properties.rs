@@ -117,6 +117,21 @@ fn a_trigger_is_one_source_however_often_it_is_read() {
 }
 
 #[test]
+fn what_grows_without_end_is_stopped() {
+    let doubling = "ENV A=$A$A\n".repeat(60);
+    let deep = "WORKDIR aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n".repeat(3_000);
+    let copied = format!("ENV B={}\n{}", "b".repeat(60_000), "RUN make\n".repeat(2_000));
+    // Twenty doublings fit into one expansion, the other forty say that they do not.
+    for (instructions, mistakes) in [(doubling, 40), (deep, 1), (copied, 1)] {
+        let text = format!("FROM scratch\nENV A=aaaaaaaaaaaaaaaa\n{instructions}");
+        let outcome = lower(&text, &default_options(), &default_images());
+        assert!(outcome.plan.is_none());
+        let messages = outcome.diagnostics.items().iter().map(|d| d.message.as_str());
+        assert_eq!(messages.filter(|m| m.contains("MiB")).count(), mistakes, "{}", &text[..120]);
+    }
+}
+
+#[test]
 fn a_long_cycle_is_found() {
     let mut text = "FROM scratch AS s0\nCOPY --from=s9999 a b\n".to_owned();
     for index in 1..10_000 {
