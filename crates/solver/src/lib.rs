@@ -1,1 +1,53 @@
-//! stub
+//! Which op runs when: keys, early cutoff, schedule, the ops themselves, events, cancellation.
+//!
+//! ```text
+//! known ──────► Session ── key, probe, select ──► records and facts of the store
+//! solve ─► Schedule ─► threads ─► Worker ─► Session
+//!             ▲                     │          and ops: run, copy, workdir, base
+//!             └────── replies ◄─────┘
+//! ```
+//!
+//! The schedule is a state machine without I/O. A [`Worker`] does what it says: [`LocalWorker`] here, a fake in tests.
+
+mod cancel;
+mod context;
+mod error;
+mod event;
+mod files;
+mod key;
+mod known;
+mod layout;
+mod local;
+mod ops;
+mod owner;
+mod probe;
+mod results;
+mod schedule;
+mod select;
+mod session;
+mod similar;
+mod solution;
+mod solve;
+#[cfg(test)]
+mod testing;
+mod worker;
+mod write;
+
+pub use cancel::Cancel;
+pub use context::{Context, Contexts};
+pub use error::{SolveError, SolveErrorKind};
+pub use event::{Event, Stream};
+pub use key::Key;
+pub use known::known;
+pub use local::{LocalWorker, WorkerSettings};
+pub use results::Made;
+pub use session::Found;
+pub use solution::{Outcome, Snapshot, SnapshotLayer, Solution, VertexReport};
+pub use solve::solve;
+pub use worker::{Job, Worker};
+
+/// Returns how many threads are worth starting for one piece of work.
+fn cores() -> usize {
+    static CORES: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from).min(8))
+}

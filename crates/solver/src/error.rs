@@ -1,0 +1,101 @@
+//! Why a build failed.
+
+use std::io;
+use std::path::PathBuf;
+
+use dockerfile::Span;
+use plan::VertexId;
+
+pub(crate) type Result<T, E = SolveErrorKind> = std::result::Result<T, E>;
+
+/// The first failure of a build. It stays structural: whoever shows it finds the span of the vertex in the plan.
+#[derive(Debug, thiserror::Error)]
+#[error("{kind}")]
+pub struct SolveError {
+    /// The vertex whose op failed; `None` when the build as a whole was stopped.
+    pub vertex: Option<VertexId>,
+    #[source]
+    pub kind: SolveErrorKind,
+}
+
+impl SolveError {
+    pub(crate) fn at(vertex: VertexId) -> impl FnOnce(SolveErrorKind) -> Self {
+        move |kind| Self { vertex: Some(vertex), kind }
+    }
+
+    pub(crate) fn canceled() -> Self {
+        Self { vertex: None, kind: SolveErrorKind::Canceled }
+    }
+}
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SolveErrorKind {
+    /// A command ended with something else than 0. `tail`: its last output.
+    #[error("process {:?} did not complete successfully: exit code: {}", .argv.join(" "), .status.code())]
+    Run { argv: Vec<String>, status: sandbox::Status, tail: Vec<u8> },
+    /// A source of a copy or a bind mount is not there. `span`: the word that names it, when it has one of its own.
+    #[error("failed to calculate checksum of ref: {path:?}: not found")]
+    CopyMissing {
+        /// Clean and absolute: `/src`.
+        path: String,
+        /// A path that exists and is written much alike.
+        similar: Option<String>,
+        /// The path is there, but an ignore file hides it.
+        ignored: bool,
+        span: Option<Span>,
+    },
+    /// A directory is where a file would have to go.
+    #[error("cannot replace to directory {target} with file")]
+    CopyOntoDirectory { target: String },
+    /// Something that is not a directory is where a directory would have to be.
+    #[error("cannot copy to non-directory: {target}")]
+    CopyOntoFile { target: String },
+    /// More than 40 symbolic links, or a loop.
+    #[error("too many levels of symbolic links: {path}")]
+    SymlinkLoop { path: String },
+    /// A wildcard that cannot be used.
+    #[error("invalid wildcard {pattern:?}: {message}")]
+    Wildcard { pattern: String, message: String, span: Span },
+    /// A name that cannot be a path.
+    #[error("invalid path {path:?}")]
+    InvalidPath { path: String },
+    /// `/etc/passwd` or `/etc/group` of the image cannot be used.
+    #[error("failed to look up the owner {owner:?}: {reason}")]
+    Owner { owner: String, reason: String },
+    /// A context that the plan needs was not given.
+    #[error("no build context named {name:?}")]
+    NoContext { name: String },
+    /// A file of a build context could not be read.
+    #[error("failed to {action} {path} of the build context")]
+    Context { action: &'static str, path: String, source: io::Error },
+    /// An archive that `ADD` extracts is damaged, or would write outside its destination.
+    #[error("failed to extract {path}: {reason}")]
+    Archive { path: String, reason: String },
+    /// A new layer could not be written.
+    #[error("failed to {action} {path}")]
+    Write { action: &'static str, path: PathBuf, source: io::Error },
+    /// The layers of a base image could not be fetched.
+    #[error("failed to fetch the base image")]
+    Base(#[source] registry::Error),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error("failed to run {:?}", .argv.join(" "))]
+    Sandbox { argv: Vec<String>, source: sandbox::Error },
+    /// What a command wrote could not be read back.
+    #[error("failed to read what the command wrote")]
+    Scan(#[source] image::layer::ScanError),
+    /// A stack of layers that overlay cannot hold.
+    #[error("{layers} layers are more than an overlay can hold")]
+    TooManyLayers { layers: usize },
+    /// An op ended without an answer: a defect of Kiln.
+    #[error("internal error: an op panicked")]
+    Panicked,
+    /// The plan is not one that `plan::lower` makes.
+    #[error("malformed plan: {0}")]
+    Plan(&'static str),
+    /// The caller asked, or something else failed first.
+    #[error("canceled")]
+    Canceled,
+}

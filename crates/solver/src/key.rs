@@ -1,0 +1,184 @@
+//! Cache keys: what must be equal for a result to be reused.
+//!
+//! A key covers the op and, for every input, the content of what the op reads of it. It holds nothing that another
+//! machine would not compute alike: no path of the store, no time, no host name.
+
+use std::fmt;
+
+use image::{ContentId, Digest};
+use plan::OpDigest;
+use store::RecordKey;
+
+/// Names a result. Vertices with equal keys share one layer.
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Key(pub(crate) [u8; 32]);
+
+impl Key {
+    /// Returns the key of an op, given what it reads of its parent and of its inputs, in order.
+    pub(crate) fn new(op: &OpDigest, reads: &[Reads]) -> Self {
+        let mut hasher = Hasher::new("key");
+        hasher.bytes(&op.0);
+        for read in reads {
+            read.hash(&mut hasher);
+        }
+        Self(hasher.finish())
+    }
+
+    /// Returns the 64 hexadecimal digits.
+    pub fn hex(&self) -> String {
+        blake3::Hash::from_bytes(self.0).to_hex().to_string()
+    }
+
+    pub(crate) fn record(&self) -> RecordKey {
+        RecordKey(self.0)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.hex())
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({})", self.hex())
+    }
+}
+
+/// What an op reads of its parent or of one of its inputs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Reads {
+    /// The whole snapshot.
+    All(ContentId),
+    /// What its destination resolves to (`COPY`, `ADD`, `WORKDIR`).
+    Probe([u8; 32]),
+    /// Some paths (a source of `COPY`, a bind mount).
+    Selection([u8; 32]),
+}
+
+impl Reads {
+    fn hash(&self, hasher: &mut Hasher) {
+        let (tag, hash) = match self {
+            Self::All(content) => (0, &content.0),
+            Self::Probe(hash) => (1, hash),
+            Self::Selection(hash) => (2, hash),
+        };
+        hasher.byte(tag);
+        hasher.bytes(hash);
+    }
+}
+
+/// Returns the key under which the layer is found that an op gave earlier with that content.
+pub(crate) fn cutoff(op: &OpDigest, layer: &ContentId) -> RecordKey {
+    let mut hasher = Hasher::new("cutoff");
+    hasher.bytes(&op.0);
+    hasher.bytes(&layer.0);
+    RecordKey(hasher.finish())
+}
+
+/// Returns the content of no file system at all.
+pub(crate) fn empty_snapshot() -> ContentId {
+    base_snapshot(&[])
+}
+
+/// Returns the content of an image: known before any of its layers is here, and alike on every machine.
+pub(crate) fn base_snapshot(diff_ids: &[Digest]) -> ContentId {
+    let mut hasher = Hasher::new("base");
+    hasher.number(diff_ids.len() as u64);
+    for diff_id in diff_ids {
+        hasher.bytes(diff_id.as_bytes());
+    }
+    ContentId(hasher.finish())
+}
+
+/// Returns the content of `parent` with a layer on it. A layer without entries changes nothing, so the content stays.
+pub(crate) fn snapshot(parent: &ContentId, layer: &ContentId) -> ContentId {
+    if *layer == image::Index::default().content_id() {
+        return *parent;
+    }
+    let mut hasher = Hasher::new("snapshot");
+    hasher.bytes(&parent.0);
+    hasher.bytes(&layer.0);
+    ContentId(hasher.finish())
+}
+
+/// BLAKE3 over fields: strings and lists are preceded by their length. `what` keeps hashes of different things apart,
+/// and carries the version of all of them.
+pub(crate) struct Hasher(Vec<u8>);
+
+impl Hasher {
+    pub(crate) fn new(what: &str) -> Self {
+        let mut hasher = Self(Vec::with_capacity(256));
+        hasher.text("kiln 1");
+        hasher.text(what);
+        hasher
+    }
+
+    pub(crate) fn byte(&mut self, value: u8) {
+        self.0.push(value);
+    }
+
+    pub(crate) fn number(&mut self, value: u64) {
+        self.0.extend_from_slice(&value.to_le_bytes());
+    }
+
+    /// Adds bytes of any length.
+    pub(crate) fn bytes(&mut self, value: &[u8]) {
+        self.number(value.len() as u64);
+        self.0.extend_from_slice(value);
+    }
+
+    pub(crate) fn text(&mut self, value: &str) {
+        self.bytes(value.as_bytes());
+    }
+
+    pub(crate) fn finish(self) -> [u8; 32] {
+        *blake3::hash(&self.0).as_bytes()
+    }
+
+    pub(crate) fn record(self) -> RecordKey {
+        RecordKey(self.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OP: OpDigest = OpDigest([1; 32]);
+
+    #[test]
+    fn the_kind_of_read_is_part_of_the_key() {
+        let all = Key::new(&OP, &[Reads::All(ContentId([2; 32]))]);
+        let probe = Key::new(&OP, &[Reads::Probe([2; 32])]);
+        let selection = Key::new(&OP, &[Reads::Selection([2; 32])]);
+        assert!(all != probe && probe != selection && all != selection);
+    }
+
+    #[test]
+    fn the_order_and_number_of_reads_are_part_of_the_key() {
+        let (a, b) = (Reads::Selection([2; 32]), Reads::Selection([3; 32]));
+        assert_ne!(Key::new(&OP, &[a, b]), Key::new(&OP, &[b, a]));
+        assert_ne!(Key::new(&OP, &[a]), Key::new(&OP, &[a, a]));
+        assert_ne!(Key::new(&OP, &[a]), Key::new(&OpDigest([2; 32]), &[a]));
+    }
+
+    #[test]
+    fn neighbouring_fields_do_not_run_together() {
+        let (mut a, mut b) = (Hasher::new("x"), Hasher::new("x"));
+        a.text("ab");
+        a.text("c");
+        b.text("a");
+        b.text("bc");
+        assert_ne!(a.finish(), b.finish());
+    }
+
+    #[test]
+    fn an_empty_layer_leaves_the_content_as_it_was() {
+        let parent = base_snapshot(&[Digest::of(b"layer")]);
+        assert_eq!(snapshot(&parent, &image::Index::default().content_id()), parent);
+        assert_ne!(snapshot(&parent, &ContentId([7; 32])), parent);
+        assert_ne!(parent, empty_snapshot());
+    }
+}

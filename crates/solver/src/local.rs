@@ -1,0 +1,197 @@
+//! The real worker: this machine.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use image::layer::Index;
+use image::{LayerPath, Timestamp};
+use plan::{Op, OpDigest, ResolvedBase, VertexId};
+use registry::Registry;
+use sandbox::{Launcher, Network};
+use store::{LayerDraft, LayerId, Record, RecordInput, Store};
+
+use crate::context::Contexts;
+use crate::error::{Result, SolveErrorKind};
+use crate::key::{self, Key};
+use crate::ops;
+use crate::results::Made;
+use crate::session::{Found, Session};
+use crate::solution::Outcome;
+use crate::worker::{Job, Worker};
+use crate::write::Disk;
+
+/// What the command line and the machine say about every op.
+#[derive(Clone, Debug)]
+pub struct WorkerSettings {
+    /// `/etc/resolv.conf` of every box.
+    pub resolv_conf: Vec<u8>,
+    /// Lines for `/etc/hosts` of every box beside those of the plan: name, address.
+    pub hosts: Vec<(String, String)>,
+    /// What a `RUN` without `--network` can reach.
+    pub network: Network,
+}
+
+impl Default for WorkerSettings {
+    fn default() -> Self {
+        Self { resolv_conf: Vec::new(), hosts: Vec::new(), network: Network::Host }
+    }
+}
+
+/// Runs ops here, with layers and records in a store.
+#[derive(Debug)]
+pub struct LocalWorker<'a> {
+    pub(crate) session: Session<'a>,
+    pub(crate) registry: &'a Registry,
+    pub(crate) settings: WorkerSettings,
+    pub(crate) disk: Disk,
+    launcher: Mutex<Option<Launcher>>,
+    prepared: Mutex<HashMap<VertexId, ops::copy::Prepared>>,
+    /// Keys that were computed by this build, even though the cache was to be ignored.
+    computed: Mutex<HashSet<Key>>,
+}
+
+impl<'a> LocalWorker<'a> {
+    /// Makes a worker; nothing is started yet.
+    pub fn new(
+        store: &'a Store,
+        registry: &'a Registry,
+        contexts: &'a Contexts,
+        settings: WorkerSettings,
+    ) -> Result<Self, SolveErrorKind> {
+        let (overlay, ids) = store::layer_flavor();
+        Ok(Self {
+            session: Session::new(store, contexts),
+            registry,
+            settings,
+            disk: Disk { ids, overlay },
+            launcher: Mutex::default(),
+            prepared: Mutex::default(),
+            computed: Mutex::default(),
+        })
+    }
+
+    /// Makes the layers of an image available, and returns them, lowest first. What is missing is fetched from its registry,
+    /// several layers at once.
+    pub fn materialize(&self, base: &ResolvedBase) -> Result<Vec<LayerId>, SolveErrorKind> {
+        ops::base::materialize(self, base, &ops::base::Watcher::nobody()).map(|(layers, _)| layers)
+    }
+
+    pub(crate) fn store(&self) -> &'a Store {
+        self.session.store
+    }
+
+    /// Returns the launcher, started when the first box is needed.
+    pub(crate) fn launcher(&self) -> sandbox::Result<Launcher> {
+        let mut launcher = lock(&self.launcher);
+        match &*launcher {
+            Some(launcher) => Ok(launcher.clone()),
+            None => Ok(launcher.insert(Launcher::start()?).clone()),
+        }
+    }
+
+    pub(crate) fn keep_prepared(&self, id: VertexId, prepared: ops::copy::Prepared) {
+        lock(&self.prepared).insert(id, prepared);
+    }
+
+    pub(crate) fn take_prepared(&self, id: VertexId) -> Option<ops::copy::Prepared> {
+        lock(&self.prepared).remove(&id)
+    }
+
+    /// Names the result of an op. If the op gave the same before, the earlier layer is kept, times included.
+    pub(crate) fn commit(&self, result: OpResult) -> Result<Made> {
+        let OpResult { key, op, draft, index, faithful, inputs } = result;
+        let content = index.content_id();
+        let cutoff = key::cutoff(&op, &content);
+        let (layer, created, outcome) = match self.store().record(&cutoff)? {
+            Some(earlier) => (earlier.layer, earlier.created, Outcome::Unchanged),
+            None => {
+                let created = now().seconds;
+                (draft.commit(index, created)?.id().clone(), created, Outcome::Ran)
+            }
+        };
+        let made = Made { layer, content, created, outcome };
+        if outcome == Outcome::Ran {
+            self.store().put_record(&cutoff, &record(&made, Vec::new()))?;
+        }
+        if faithful {
+            self.store().put_record(&key.record(), &record(&made, inputs))?;
+            lock(&self.computed).insert(key);
+        }
+        Ok(made)
+    }
+
+    /// Returns the record of `key` if somebody has computed it since it was looked up.
+    fn computed_meanwhile(&self, job: Job<'_>, key: Key) -> Result<Option<Record>> {
+        if job.vertex().ignore_cache && !lock(&self.computed).contains(&key) {
+            return Ok(None);
+        }
+        Ok(self.store().record(&key.record())?)
+    }
+}
+
+/// What an op has made, before it has a name.
+pub(crate) struct OpResult {
+    pub(crate) key: Key,
+    pub(crate) op: OpDigest,
+    pub(crate) draft: LayerDraft,
+    pub(crate) index: Index,
+    /// What was read is what the key says.
+    pub(crate) faithful: bool,
+    pub(crate) inputs: Vec<RecordInput>,
+}
+
+impl Worker for LocalWorker<'_> {
+    fn look_up(&self, job: Job<'_>) -> Result<Found> {
+        self.session.look_up(job.results, job.id)
+    }
+
+    fn fetch(&self, job: Job<'_>) -> Result<bool> {
+        let base = job.results.base(job.id).ok_or(SolveErrorKind::Plan("only a base image can be fetched"))?;
+        ops::base::materialize(self, base, &ops::base::Watcher::of(job)).map(|(_, fetched)| fetched)
+    }
+
+    fn execute(&self, job: Job<'_>, key: Key) -> Result<Made> {
+        // Whoever else needs this key, in this process or another, waits here and then finds the record.
+        let _lock = self.store().lock_key(&key.record())?;
+        job.check_canceled()?;
+        if let Some(record) = self.computed_meanwhile(job, key)? {
+            return Ok(Made::from_record(&record));
+        }
+        let result = match &job.vertex().op {
+            Op::Base(_) => return Err(SolveErrorKind::Plan("a base image is not executed")),
+            Op::Run(run) => ops::run::execute(self, job, run, key)?,
+            Op::Copy(copy) => ops::copy::execute(self, job, copy, key)?,
+            Op::Workdir(workdir) => ops::workdir::execute(self, job, workdir, key)?,
+        };
+        self.commit(result)
+    }
+
+    fn prepare(&self, job: Job<'_>, ancestor: Option<VertexId>) -> Result<()> {
+        ops::copy::prepare(self, job, ancestor)
+    }
+
+    fn finish(&self) -> Result<()> {
+        lock(&self.prepared).clear();
+        self.session.contexts.save()
+    }
+}
+
+fn record(made: &Made, inputs: Vec<RecordInput>) -> Record {
+    Record { layer: made.layer.clone(), content: made.content, created: made.created, inputs }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns the time for what is made now.
+pub(crate) fn now() -> Timestamp {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp { seconds: i64::try_from(now.as_secs()).unwrap_or_default(), nanoseconds: now.subsec_nanos() }
+}
+
+/// Returns a path of a box as one of a tree.
+pub(crate) fn layer_path(path: &str) -> Result<LayerPath> {
+    LayerPath::clamped(path.as_bytes()).ok_or_else(|| SolveErrorKind::InvalidPath { path: path.to_owned() })
+}

@@ -1,0 +1,250 @@
+//! Archives that `ADD` extracts (reference: section 7).
+//!
+//! Members go into the plan of the layer; only their data is written at once, to files that are moved into place later.
+//! Every name is resolved beneath the destination, as if that were the root.
+
+use std::fs::File;
+use std::path::Path;
+
+use image::layer::{Expansion, Member, MemberKind, TarError, TarReader, decompress};
+use image::{Entry, Kind, LayerPath, Metadata};
+
+use crate::cancel::Cancel;
+use crate::error::{Result, SolveErrorKind};
+use crate::files::{Files, Look, is_directory, resolve};
+use crate::layout::{Data, Layout, NewFile, Planned, What};
+use crate::write::copy_and_hash;
+
+/// A file that is to be extracted.
+#[derive(Debug)]
+pub(crate) struct Archive {
+    pub(crate) file: File,
+    /// For messages.
+    pub(crate) name: String,
+}
+
+impl Archive {
+    /// Adds all members to `layout`, below its destination. `spool` takes the data of files.
+    pub(crate) fn extract(self, layout: &mut Layout, parent: &dyn Files, spool: &Path, stop: &Cancel) -> Result<()> {
+        let data = decompress(self.file, Expansion::default()).map_err(|e| fail(&self.name, e.to_string()))?;
+        let destination = layout.probe.target.clone();
+        layout.make_directories(&destination)?;
+        let mut extraction = Extraction { layout, parent, destination, archive: &self.name };
+        let mut members = TarReader::new(data);
+        let mut buffer = Vec::new();
+        while let Some(member) = members.next_member().map_err(|e| extraction.fail(describe(&e)))? {
+            if stop.is_canceled() {
+                return Err(SolveErrorKind::Canceled);
+            }
+            let Some(path) = extraction.place_for(&member)? else { continue };
+            let what = match member.kind {
+                MemberKind::File => {
+                    let number = extraction.layout.files.len();
+                    let file = extraction.spool(number, spool, &mut members.data(), &mut buffer)?;
+                    What::File(extraction.layout.new_file(file))
+                }
+                _ => extraction.what(&member, &path)?,
+            };
+            extraction.put(path, what, &member);
+        }
+        Ok(())
+    }
+}
+
+fn fail(archive: &str, reason: impl Into<String>) -> SolveErrorKind {
+    SolveErrorKind::Archive { path: archive.to_owned(), reason: reason.into() }
+}
+
+fn describe(error: &TarError) -> String {
+    error.to_string()
+}
+
+struct Extraction<'a> {
+    layout: &'a mut Layout,
+    parent: &'a dyn Files,
+    destination: LayerPath,
+    archive: &'a str,
+}
+
+/// What is at the destination by now, with the destination as the root.
+impl Look for Extraction<'_> {
+    fn look(&self, path: &LayerPath) -> Result<Option<Entry>> {
+        let found = self.layout.look_over(self.parent, &self.destination.join_path(path))?;
+        Ok(found.map(|entry| Entry { path: path.clone(), ..entry }))
+    }
+}
+
+impl Extraction<'_> {
+    fn fail(&self, reason: impl Into<String>) -> SolveErrorKind {
+        fail(self.archive, reason)
+    }
+
+    /// Cleans a name; one that climbs out of the destination is an error.
+    fn clean(&self, name: &[u8], what: &str) -> Result<LayerPath> {
+        let mut depth = 0usize;
+        for part in name.split(|&b| b == b'/') {
+            match part {
+                b"" | b"." => {}
+                b".." if depth == 0 => {
+                    let name = String::from_utf8_lossy(name);
+                    return Err(self.fail(format!("{what} `{name}` leads out of the destination")));
+                }
+                b".." => depth -= 1,
+                _ => depth += 1,
+            }
+        }
+        LayerPath::clamped(name).ok_or_else(|| self.fail(format!("a NUL in the {what} of a member")))
+    }
+
+    /// Returns where a member goes, with its parents made and what is in its way removed. `None` for the root.
+    fn place_for(&mut self, member: &Member) -> Result<Option<LayerPath>> {
+        let name = self.clean(&member.path, "member")?;
+        let Some(parent) = name.parent() else { return Ok(None) };
+        let parent = resolve(self, &parent)?;
+        self.make_parents(&parent)?;
+        let path = self.destination.join_path(&parent.join(name.file_name()));
+        if let Some(existing) = self.layout.look_over(self.parent, &path)?
+            && !(is_directory(&existing) && member.kind == MemberKind::Directory)
+        {
+            self.layout.remove(&path);
+        }
+        Ok(Some(path))
+    }
+
+    /// Makes the directories that a member needs and the archive has not named: those that exist stay as they are.
+    fn make_parents(&mut self, directory: &LayerPath) -> Result<()> {
+        let mut at = LayerPath::root();
+        for name in directory.components() {
+            at = at.join(name);
+            let full = self.destination.join_path(&at);
+            if self.layout.planned.get(&full).is_some_and(Planned::is_directory) {
+                continue;
+            }
+            let metadata = match self.look(&at)? {
+                Some(entry) if is_directory(&entry) => entry.metadata,
+                Some(_) => return Err(self.fail(format!("{full} is not a directory"))),
+                None => {
+                    let plain = Metadata { mode: 0o755, mtime: self.layout.attributes.now, ..Metadata::default() };
+                    self.layout.owned(&plain)
+                }
+            };
+            self.layout.put_directory(self.parent, full, metadata)?;
+        }
+        Ok(())
+    }
+
+    fn spool(
+        &self,
+        number: usize,
+        spool: &Path,
+        data: &mut impl std::io::Read,
+        buffer: &mut Vec<u8>,
+    ) -> Result<NewFile> {
+        let path = spool.join(number.to_string());
+        let mut file =
+            File::create_new(&path).map_err(|source| SolveErrorKind::Write { action: "create", path, source })?;
+        let (size, content) = copy_and_hash(data, Some(&mut file), buffer).map_err(|e| self.fail(e.to_string()))?;
+        Ok(NewFile { data: Data::Spooled(number), size, content })
+    }
+
+    fn what(&self, member: &Member, path: &LayerPath) -> Result<What> {
+        let (major, minor) = (member.major, member.minor);
+        Ok(match member.kind {
+            MemberKind::Directory => {
+                let hides = self.layout.hides_directory(self.parent, path)?;
+                let was = self.layout.planned.get(path).map(|planned| planned.what.clone());
+                What::Directory { opaque: hides || was == Some(What::Directory { opaque: true }) }
+            }
+            MemberKind::Symlink => What::Symlink(member.link.clone().into()),
+            MemberKind::CharDevice => What::CharDevice { major, minor },
+            MemberKind::BlockDevice => What::BlockDevice { major, minor },
+            MemberKind::Fifo => What::Fifo,
+            MemberKind::Hardlink | MemberKind::File => self.link_target(member)?,
+        })
+    }
+
+    /// Returns what a hard link names: something of this layer.
+    fn link_target(&self, member: &Member) -> Result<What> {
+        let target = self.clean(&member.link, "link")?;
+        let parent = resolve(self, &target.parent().unwrap_or_default())?;
+        let named = || String::from_utf8_lossy(&member.link).into_owned();
+        let target = match target.file_name() {
+            b"" => return Err(self.fail(format!("`{}` is no target of a hard link", named()))),
+            name => self.destination.join_path(&parent.join(name)),
+        };
+        match self.layout.planned.get(&target) {
+            Some(planned) if !planned.is_directory() => Ok(planned.what.clone()),
+            _ => Err(self.fail(format!("`{}`, the target of a hard link, is not in the archive", named()))),
+        }
+    }
+
+    fn put(&mut self, path: LayerPath, what: What, member: &Member) {
+        let own = |(name, _): &&(Box<[u8]>, Box<[u8]>)| {
+            !name.starts_with(b"trusted.overlay.")
+                && !name.starts_with(b"user.overlay.")
+                && **name != *b"security.selinux"
+        };
+        let xattrs = member.xattrs.iter().filter(own).cloned().collect();
+        let (mode, uid, gid, mtime) = (member.mode & 0o7777, member.uid, member.gid, member.mtime);
+        let mut metadata = self.layout.owned(&Metadata { mode, uid, gid, mtime, xattrs });
+        if member.kind == MemberKind::Symlink {
+            metadata.mode = 0o777;
+        }
+        if member.kind == MemberKind::Hardlink
+            && let Some(file) = self.layout.planned.values().find(|planned| planned.what == what)
+        {
+            // One inode has one owner and mode: that of its first name.
+            metadata = file.metadata.clone();
+        }
+        self.layout.planned.insert(path, Planned { what, metadata, replaces: true });
+    }
+}
+
+/// Of parts of the layout that only archives need.
+impl Layout {
+    /// Returns what is at `path` once this layer is on `parent`.
+    pub(crate) fn look_over(&self, parent: &dyn Files, path: &LayerPath) -> Result<Option<Entry>> {
+        if let Some(planned) = self.planned.get(path) {
+            let kind = match &planned.what {
+                What::Directory { opaque } => Kind::Directory { opaque: *opaque },
+                What::Symlink(target) => Kind::Symlink { target: target.clone() },
+                // All that matters is that it is neither.
+                _ => Kind::Fifo,
+            };
+            return Ok(Some(Entry { path: path.clone(), kind, metadata: planned.metadata.clone() }));
+        }
+        if self.is_hidden(path) { Ok(None) } else { parent.look(path) }
+    }
+
+    /// True if this layer hides what the parent has at `path`.
+    fn is_hidden(&self, path: &LayerPath) -> bool {
+        let mut at = Some(path.clone());
+        while let Some(path) = at {
+            if self.removed.contains(&path) || self.planned.get(&path).is_some_and(|planned| !planned.is_directory()) {
+                return true;
+            }
+            at = path.parent();
+        }
+        false
+    }
+
+    /// Removes what is at `path` and below; something else is about to be put there.
+    fn remove(&mut self, path: &LayerPath) {
+        self.planned.retain(|at, _| !at.starts_with(path));
+        self.removed.insert(path.clone());
+    }
+
+    /// True if a new directory at `path` has to hide one of the parent.
+    fn hides_directory(&self, parent: &dyn Files, path: &LayerPath) -> Result<bool> {
+        Ok(self.removed.contains(path) && parent.look(path)?.as_ref().is_some_and(is_directory))
+    }
+
+    fn put_directory(&mut self, parent: &dyn Files, path: LayerPath, metadata: Metadata) -> Result<()> {
+        let what = What::Directory { opaque: self.hides_directory(parent, &path)? };
+        self.planned.insert(path, Planned { what, metadata, replaces: true });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

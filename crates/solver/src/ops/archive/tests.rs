@@ -1,0 +1,176 @@
+use std::io::{Seek, Write};
+
+use tar::{Builder, EntryType, Header};
+
+use super::*;
+use crate::layout::Attributes;
+use crate::probe::Probe;
+use crate::testing::{Fake, path};
+
+/// A member: path, kind, mode, data or link target.
+type Line<'a> = (&'a str, char, u32, &'a str);
+
+fn archive(members: &[Line<'_>]) -> Archive {
+    let mut builder = Builder::new(Vec::new());
+    for (path, kind, mode, text) in members {
+        let mut header = Header::new_gnu();
+        header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
+        header.set_mode(*mode);
+        header.set_uid(7);
+        header.set_gid(8);
+        header.set_mtime(99);
+        header.set_entry_type(match kind {
+            'd' => EntryType::Directory,
+            'l' => EntryType::Symlink,
+            'h' => EntryType::Link,
+            _ => EntryType::Regular,
+        });
+        if *kind == 'f' {
+            header.set_size(text.len() as u64);
+        } else {
+            header.set_size(0);
+            header.as_old_mut().linkname[..text.len()].copy_from_slice(text.as_bytes());
+        }
+        header.set_cksum();
+        builder.append(&header, if *kind == 'f' { text.as_bytes() } else { b"" }).unwrap();
+    }
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&builder.into_inner().unwrap()).unwrap();
+    file.rewind().unwrap();
+    Archive { file, name: "/a.tar".to_owned() }
+}
+
+fn extract(parent: &Fake, destination: &str, members: &[Line<'_>]) -> Result<Vec<String>> {
+    let spool = tempfile::tempdir().unwrap();
+    let probe = Probe::new(parent, &path(destination), None).unwrap();
+    let mut layout = Layout::new(probe, Attributes::default());
+    archive(members).extract(&mut layout, parent, spool.path(), &Cancel::new())?;
+    Ok(layout.index().iter().map(line).collect())
+}
+
+fn line(entry: &Entry) -> String {
+    let kind = match &entry.kind {
+        Kind::Directory { opaque: true } => "o".to_owned(),
+        Kind::Directory { .. } => "d".to_owned(),
+        Kind::File { size, .. } => format!("f{size}"),
+        Kind::Hardlink { target } => format!("h{target}"),
+        Kind::Symlink { target } => format!("l{}", String::from_utf8_lossy(target)),
+        _ => "x".to_owned(),
+    };
+    let Metadata { mode, uid, gid, .. } = entry.metadata;
+    format!("{kind} {mode:o} {uid}:{gid} {}", entry.path)
+}
+
+#[track_caller]
+fn check(parent: &Fake, destination: &str, members: &[Line<'_>], expected: &[&str]) {
+    assert_eq!(extract(parent, destination, members).unwrap(), expected);
+}
+
+#[track_caller]
+fn fails(parent: &Fake, members: &[Line<'_>], expected: &str) {
+    assert_eq!(extract(parent, "/d", members).unwrap_err().to_string(), expected);
+}
+
+#[test]
+fn members_with_their_owners_below_the_destination() {
+    check(
+        &Fake::new(),
+        "/d",
+        &[("./", 'd', 0o700, ""), ("./x", 'd', 0o750, ""), ("./x/f", 'f', 0o4755, "abc"), ("/y", 'l', 0, "x/f")],
+        &["d 755 0:0 /d", "d 750 7:8 /d/x", "f3 4755 7:8 /d/x/f", "lx/f 777 7:8 /d/y"],
+    );
+}
+
+#[test]
+fn parents_that_are_not_named_are_made_or_kept() {
+    let parent = Fake::new().directory("d/old", 0o711);
+    check(
+        &parent,
+        "/d",
+        &[("old/f", 'f', 0o644, ""), ("new/f", 'f', 0o644, "")],
+        &["d 755 0:0 /d", "d 755 0:0 /d/new", "f0 644 7:8 /d/new/f", "d 711 0:0 /d/old", "f0 644 7:8 /d/old/f"],
+    );
+}
+
+#[test]
+fn files_and_directories_replace_each_other() {
+    let parent = Fake::new().directory("d/a", 0o755).file("d/a/x", "").file("d/b", "");
+    check(
+        &parent,
+        "/d",
+        &[("a", 'f', 0o644, "1"), ("b", 'd', 0o755, "")],
+        &["d 755 0:0 /d", "f1 644 7:8 /d/a", "d 755 7:8 /d/b"],
+    );
+    check(
+        &parent,
+        "/d",
+        &[("a", 'f', 0o644, "1"), ("a", 'd', 0o700, ""), ("a/y", 'f', 0o644, "")],
+        &["d 755 0:0 /d", "o 700 7:8 /d/a", "f0 644 7:8 /d/a/y"],
+    );
+}
+
+#[test]
+fn links_on_the_way_are_followed_beneath_the_destination() {
+    let parent = Fake::new().directory("d/usr/bin", 0o755).link("d/bin", "/usr/bin").directory("usr/bin", 0o700);
+    check(
+        &parent,
+        "/d",
+        &[("bin/tool", 'f', 0o755, "")],
+        &["d 755 0:0 /d", "d 755 0:0 /d/usr", "d 755 0:0 /d/usr/bin", "f0 755 7:8 /d/usr/bin/tool"],
+    );
+}
+
+#[test]
+fn a_link_of_the_archive_does_not_lead_out() {
+    check(
+        &Fake::new().directory("etc", 0o755),
+        "/d",
+        &[("out", 'l', 0, "../../etc"), ("out/passwd", 'f', 0o644, "")],
+        &["d 755 0:0 /d", "d 755 0:0 /d/etc", "f0 644 7:8 /d/etc/passwd", "l../../etc 777 7:8 /d/out"],
+    );
+}
+
+#[test]
+fn hard_links_stay_within_the_archive() {
+    check(
+        &Fake::new(),
+        "/d",
+        &[("b", 'f', 0o644, "1"), ("a", 'h', 0, "b")],
+        &["d 755 0:0 /d", "f1 644 7:8 /d/a", "h/d/a 644 7:8 /d/b"],
+    );
+    let none = "failed to extract /a.tar: `b`, the target of a hard link, is not in the archive";
+    fails(&Fake::new(), &[("a", 'h', 0, "b")], none);
+    let out = "failed to extract /a.tar: link `../b` leads out of the destination";
+    fails(&Fake::new(), &[("a", 'h', 0, "../b")], out);
+}
+
+#[test]
+fn whiteout_names_are_ordinary() {
+    check(&Fake::new(), "/d", &[(".wh.x", 'f', 0o600, "")], &["d 755 0:0 /d", "f0 600 7:8 /d/.wh.x"]);
+}
+
+#[test]
+fn what_climbs_out_is_an_error() {
+    fails(
+        &Fake::new(),
+        &[("../x", 'f', 0o644, "")],
+        "failed to extract /a.tar: member `../x` leads out of the destination",
+    );
+    fails(
+        &Fake::new(),
+        &[("a/../../x", 'f', 0o644, "")],
+        "failed to extract /a.tar: member `a/../../x` leads out of the destination",
+    );
+    check(&Fake::new(), "/d", &[("a/../x", 'f', 0o644, "")], &["d 755 0:0 /d", "f0 644 7:8 /d/x"]);
+}
+
+#[test]
+fn a_damaged_archive_is_an_error() {
+    let mut broken = archive(&[("a", 'f', 0o644, "a long text that is cut off")]);
+    broken.file.set_len(520).unwrap();
+    let probe = Probe::new(&Fake::new(), &path("/d"), None).unwrap();
+    let mut layout = Layout::new(probe, Attributes::default());
+    let spool = tempfile::tempdir().unwrap();
+    let result = broken.extract(&mut layout, &Fake::new(), spool.path(), &Cancel::new());
+    assert!(matches!(result, Err(SolveErrorKind::Archive { .. })));
+}

@@ -1,0 +1,102 @@
+//! The named parts of a key, kept in its record so that a miss can be explained.
+
+use image::{ContentId, Kind};
+use plan::{Chmod, Copy, CopySource, Run, Workdir};
+use store::RecordInput;
+
+use crate::key::Hasher;
+use crate::probe::Probe;
+use crate::select::{Selection, Taken};
+
+/// More files than this are kept as one hash.
+const MOST_FILES: usize = 4096;
+
+fn input(name: impl Into<String>, value: impl Into<String>) -> RecordInput {
+    RecordInput { name: name.into(), value: value.into() }
+}
+
+fn hex(hash: [u8; 32]) -> String {
+    blake3::Hash::from_bytes(hash).to_hex().to_string()
+}
+
+/// Values may be secrets that somebody put into `ARG` or `ENV`, and they are long: their hash tells as much.
+fn hashed(value: &[u8]) -> String {
+    blake3::hash(value).to_hex()[..32].to_owned()
+}
+
+pub(crate) fn run(run: &Run, parent: ContentId, mounts: &[(String, [u8; 32])]) -> Vec<RecordInput> {
+    let mut inputs = vec![
+        input("argv", run.argv.join(" ")),
+        input("cwd", &run.cwd),
+        input("user", &run.user),
+        input("hostname", &run.hostname),
+        input("platform", run.platform.to_string()),
+        input("network", format!("{:?}", run.network)),
+        input("security", format!("{:?}", run.security)),
+    ];
+    inputs.extend(run.env.iter().map(|(name, value)| input(format!("env {name}"), hashed(value.as_bytes()))));
+    if let Some(script) = &run.script {
+        inputs.push(input("script", hashed(&script.bytes)));
+    }
+    inputs.extend(mounts.iter().map(|(target, hash)| input(format!("mount {target}"), hex(*hash))));
+    inputs.push(input("parent", parent.hex()));
+    inputs
+}
+
+pub(crate) fn workdir(workdir: &Workdir, probe: &Probe) -> Vec<RecordInput> {
+    vec![input("destination", &workdir.path), input("user", &workdir.user), input("probe", hex(probe.hash()))]
+}
+
+pub(crate) fn copy(copy: &Copy, probe: &Probe, selections: &[(&str, &Selection)]) -> Vec<RecordInput> {
+    let mut inputs = vec![input("destination", &copy.destination), input("probe", hex(probe.hash()))];
+    if let Some(chown) = &copy.chown {
+        inputs.push(input("chown", chown));
+    }
+    match &copy.chmod {
+        Some(Chmod::Octal(mode)) => inputs.push(input("chmod", format!("{mode:o}"))),
+        Some(Chmod::Symbolic(text)) => inputs.push(input("chmod", text)),
+        None => {}
+    }
+    for source in &copy.sources {
+        if let CopySource::Inline { name, bytes } = source {
+            inputs.push(input(format!("text {name}"), hashed(bytes)));
+        }
+    }
+    for (pattern, selection) in selections {
+        let files: usize = selection.taken.iter().map(|taken| taken.below.len() + 1).sum();
+        if files > MOST_FILES {
+            inputs.push(input(format!("files {pattern}"), hex(selection.copied())));
+        } else {
+            selection.taken.iter().for_each(|taken| put_files(&mut inputs, taken));
+        }
+    }
+    inputs
+}
+
+fn put_files(inputs: &mut Vec<RecordInput>, taken: &Taken) {
+    let root = (!taken.is_directory()).then_some(&taken.root);
+    for entry in root.into_iter().chain(&taken.below) {
+        let path = String::from_utf8_lossy(entry.path.as_bytes());
+        let metadata = &entry.metadata;
+        let what = match &entry.kind {
+            Kind::Directory { .. } => "directory".to_owned(),
+            Kind::File { content, .. } => content.hex()[..32].to_owned(),
+            Kind::Symlink { target } => format!("link {}", String::from_utf8_lossy(target)),
+            Kind::Hardlink { target } => format!("hard link {target}"),
+            Kind::CharDevice { major, minor } | Kind::BlockDevice { major, minor } => format!("device {major}:{minor}"),
+            Kind::Fifo => "fifo".to_owned(),
+            Kind::Whiteout => continue,
+        };
+        let mut value = format!("{:o} {}:{} {what}", metadata.mode, metadata.uid, metadata.gid);
+        if !metadata.xattrs.is_empty() {
+            let mut hasher = Hasher::new("xattrs");
+            for (name, data) in &metadata.xattrs {
+                hasher.bytes(name);
+                hasher.bytes(data);
+            }
+            value.push_str(" xattrs ");
+            value.push_str(&hex(hasher.finish())[..16]);
+        }
+        inputs.push(input(format!("file {path}"), value));
+    }
+}

@@ -1,0 +1,10 @@
+//! What ops do.
+
+pub(crate) mod archive;
+pub(crate) mod base;
+pub(crate) mod copy;
+pub(crate) mod inputs;
+pub(crate) mod output;
+pub(crate) mod predict;
+pub(crate) mod run;
+pub(crate) mod workdir;

@@ -1,0 +1,271 @@
+//! Solving a plan: one thread for each action of the schedule.
+
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread::Scope;
+use std::time::Instant;
+
+use plan::{Op, Plan, Vertex, VertexId};
+
+use crate::cancel::Cancel;
+use crate::error::{Result, SolveError, SolveErrorKind};
+use crate::event::Event;
+use crate::key::Key;
+use crate::results::{Made, Results};
+use crate::schedule::{Action, Kind, Limits, Reply, Schedule, Shape};
+use crate::session::Found;
+use crate::solution::{Outcome, Solution};
+use crate::worker::{Job, Worker};
+
+/// Commands at once. They are processes of their own, and the machine knows best how to share itself among them.
+const RUNS: usize = 64;
+
+/// Does all that a plan needs, and tells `events` about it. The first failure stops what runs, and nothing new starts.
+pub fn solve(
+    plan: &Plan,
+    worker: &impl Worker,
+    events: &Sender<Event>,
+    cancel: &Cancel,
+) -> Result<Solution, SolveError> {
+    let results = Results::new(plan).map_err(|kind| SolveError { vertex: None, kind })?;
+    let build = Build {
+        worker,
+        results: &results,
+        events,
+        stop: &Cancel::new(),
+        keys: Mutex::new(vec![None; plan.vertices.len()]),
+        told: Mutex::default(),
+        failure: Mutex::default(),
+    };
+    let finished = build.run(plan, cancel);
+    let saved = worker.finish();
+    build.tell_unused_bases(finished);
+    if let Some(error) = build.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(error);
+    }
+    if !finished {
+        return Err(SolveError::canceled());
+    }
+    saved.and_then(|()| results.solution()).map_err(|kind| SolveError { vertex: None, kind })
+}
+
+/// What comes back to the thread that has the schedule.
+enum Message {
+    Reply(Reply),
+    Canceled,
+}
+
+struct Build<'a, W> {
+    worker: &'a W,
+    results: &'a Results<'a>,
+    events: &'a Sender<Event>,
+    /// Turned by the caller's switch, and by the first failure.
+    stop: &'a Cancel,
+    /// Of what missed.
+    keys: Mutex<Vec<Option<Key>>>,
+    /// Base images that something was said about.
+    told: Mutex<HashSet<VertexId>>,
+    failure: Mutex<Option<SolveError>>,
+}
+
+impl<W: Worker> Build<'_, W> {
+    /// Runs the schedule to its end. True if every vertex has its result.
+    fn run(&self, plan: &Plan, cancel: &Cancel) -> bool {
+        let limits = Limits { run: RUNS, io: 2 * crate::cores() };
+        let mut schedule = Schedule::new(plan.vertices.iter().map(shape).collect(), limits);
+        let (sender, receiver) = channel();
+        let _guard = self.watch(cancel, &sender);
+        std::thread::scope(|scope| {
+            self.begin(scope, schedule.start(), &sender);
+            while !schedule.is_idle() {
+                self.step(scope, &mut schedule, &sender, &receiver);
+            }
+        });
+        schedule.is_finished()
+    }
+
+    fn watch(&self, cancel: &Cancel, sender: &Sender<Message>) -> crate::cancel::Guard {
+        let (stop, sender) = (self.stop.clone(), sender.clone());
+        cancel.on_cancel(move || {
+            stop.cancel();
+            let _ = sender.send(Message::Canceled);
+        })
+    }
+
+    fn step<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        schedule: &mut Schedule,
+        sender: &Sender<Message>,
+        receiver: &Receiver<Message>,
+    ) {
+        match receiver.recv() {
+            Ok(Message::Reply(reply)) => {
+                if matches!(reply, Reply::Failed(_)) {
+                    self.stop.cancel();
+                }
+                let lacks = matches!(reply, Reply::Lacks(_));
+                let actions = schedule.answer(reply);
+                if lacks && actions.is_empty() && schedule.is_idle() {
+                    self.fail(reply_vertex(reply), SolveErrorKind::Plan("a look-up that nothing can answer"));
+                }
+                self.begin(scope, actions, sender);
+            }
+            Ok(Message::Canceled) | Err(_) => schedule.stop(),
+        }
+    }
+
+    fn begin<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, actions: Vec<Action>, sender: &Sender<Message>) {
+        for action in actions {
+            let sender = sender.clone();
+            scope.spawn(move || {
+                let reply = catch_unwind(AssertUnwindSafe(|| self.perform(action)));
+                let reply = reply.unwrap_or_else(|_| {
+                    let id = action_vertex(action);
+                    self.fail(id, SolveErrorKind::Panicked);
+                    Reply::Failed(id.0 as usize)
+                });
+                let _ = sender.send(Message::Reply(reply));
+            });
+        }
+    }
+
+    fn job(&self, id: VertexId) -> Job<'_> {
+        Job { results: self.results, id, events: self.events, stop: self.stop }
+    }
+
+    fn tell(&self, event: Event) {
+        let _ = self.events.send(event);
+    }
+
+    fn perform(&self, action: Action) -> Reply {
+        let id = action_vertex(action);
+        let at = id.0 as usize;
+        let result = match action {
+            Action::LookUp(_) => self.look_up(id),
+            Action::Fetch(_) => self.fetch(id).map(|()| Reply::Fetched(at)),
+            Action::Execute(_) => self.execute(id).map(|()| Reply::Executed(at)),
+            Action::Prepare { ancestor, .. } => {
+                let ancestor = ancestor.map(vertex_id);
+                self.worker.prepare(self.job(id), ancestor).map(|()| Reply::Prepared(at))
+            }
+        };
+        result.unwrap_or_else(|kind| {
+            self.fail(id, kind);
+            Reply::Failed(at)
+        })
+    }
+
+    fn look_up(&self, id: VertexId) -> Result<Reply> {
+        let at = id.0 as usize;
+        match self.worker.look_up(self.job(id))? {
+            Found::Hit(key, record) => {
+                self.results.finish(id, key, Made::from_record(&record), std::time::Duration::ZERO);
+                self.tell(Event::Cached { vertex: id });
+                Ok(Reply::Hit(at))
+            }
+            Found::Miss(key) => {
+                self.keys.lock().unwrap_or_else(PoisonError::into_inner)[at] = Some(key);
+                Ok(Reply::Miss(at))
+            }
+            Found::Lacks => Ok(Reply::Lacks(at)),
+        }
+    }
+
+    fn fetch(&self, id: VertexId) -> Result<()> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        let started = Instant::now();
+        let fetched = self.worker.fetch(self.job(id)).inspect_err(|kind| self.tell_failure(id, kind, started))?;
+        if fetched {
+            self.tell(Event::Finished { vertex: id, elapsed: started.elapsed(), unchanged: false });
+        } else {
+            self.tell(Event::Cached { vertex: id });
+        }
+        Ok(())
+    }
+
+    fn execute(&self, id: VertexId) -> Result<()> {
+        let key = self.keys.lock().unwrap_or_else(PoisonError::into_inner)[id.0 as usize];
+        let key = key.ok_or(SolveErrorKind::Plan("an op runs that was not looked up"))?;
+        let started = Instant::now();
+        self.tell(Event::Started { vertex: id });
+        let made = self.worker.execute(self.job(id), key);
+        let made = made.inspect_err(|kind| self.tell_failure(id, kind, started))?;
+        let (elapsed, outcome) = (started.elapsed(), made.outcome);
+        self.results.finish(id, key, made, elapsed);
+        self.tell(match outcome {
+            // Somebody else was faster.
+            Outcome::Hit | Outcome::Base => Event::Cached { vertex: id },
+            Outcome::Ran | Outcome::Unchanged => {
+                Event::Finished { vertex: id, elapsed, unchanged: outcome == Outcome::Unchanged }
+            }
+        });
+        Ok(())
+    }
+
+    fn tell_failure(&self, vertex: VertexId, kind: &SolveErrorKind, started: Instant) {
+        self.tell(match kind {
+            SolveErrorKind::Canceled => Event::Canceled { vertex },
+            _ => Event::Failed { vertex, elapsed: started.elapsed() },
+        });
+    }
+
+    /// Keeps the first failure. What was stopped because of it is none.
+    fn fail(&self, id: VertexId, kind: SolveErrorKind) {
+        if matches!(kind, SolveErrorKind::Canceled) {
+            return;
+        }
+        let error = SolveError { vertex: Some(id), kind };
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
+    /// Base images whose bytes nobody wanted are known all the same.
+    fn tell_unused_bases(&self, finished: bool) {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for at in 0..self.results.plan.vertices.len() {
+            let vertex = vertex_id(at);
+            if finished && self.results.base(vertex).is_some() && !told.contains(&vertex) {
+                self.tell(Event::Cached { vertex });
+            }
+        }
+    }
+}
+
+fn shape(vertex: &Vertex) -> Shape {
+    let inputs = vertex.inputs.iter().filter_map(|input| match input {
+        plan::Input::Vertex(id) => Some(id.0 as usize),
+        plan::Input::Empty | plan::Input::Context(_) => None,
+    });
+    Shape {
+        kind: match vertex.op {
+            Op::Base(_) => Kind::Base,
+            Op::Run(_) => Kind::Run,
+            Op::Copy(_) => Kind::Copy,
+            Op::Workdir(_) => Kind::Workdir,
+        },
+        parent: vertex.parent.map(|id| id.0 as usize),
+        inputs: inputs.collect(),
+    }
+}
+
+fn vertex_id(at: usize) -> VertexId {
+    VertexId(u32::try_from(at).unwrap_or(u32::MAX))
+}
+
+fn action_vertex(action: Action) -> VertexId {
+    let (Action::LookUp(at) | Action::Fetch(at) | Action::Execute(at) | Action::Prepare { vertex: at, .. }) = action;
+    vertex_id(at)
+}
+
+fn reply_vertex(reply: Reply) -> VertexId {
+    let (Reply::Hit(at)
+    | Reply::Miss(at)
+    | Reply::Lacks(at)
+    | Reply::Fetched(at)
+    | Reply::Executed(at)
+    | Reply::Prepared(at)
+    | Reply::Failed(at)) = reply;
+    vertex_id(at)
+}

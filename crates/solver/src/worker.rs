@@ -1,0 +1,73 @@
+//! What the threads of a build ask for.
+
+use std::sync::mpsc::Sender;
+
+use plan::{Plan, Vertex, VertexId};
+
+use crate::cancel::Cancel;
+use crate::error::SolveErrorKind;
+use crate::event::Event;
+use crate::key::Key;
+use crate::results::{Made, Results};
+use crate::session::Found;
+
+/// One vertex, and all that is known when something is done for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    pub(crate) results: &'a Results<'a>,
+    pub(crate) id: VertexId,
+    pub(crate) events: &'a Sender<Event>,
+    pub(crate) stop: &'a Cancel,
+}
+
+impl<'a> Job<'a> {
+    /// Returns the plan.
+    pub fn plan(&self) -> &'a Plan {
+        self.results.plan
+    }
+
+    /// Returns which vertex it is about.
+    pub fn id(&self) -> VertexId {
+        self.id
+    }
+
+    /// Returns the vertex.
+    pub fn vertex(&self) -> &'a Vertex {
+        self.results.vertex(self.id)
+    }
+
+    /// Returns the content of the file system after a vertex that is done.
+    pub fn content(&self, id: Option<VertexId>) -> image::ContentId {
+        self.results.content(id)
+    }
+
+    /// Tells whoever shows progress.
+    pub fn tell(&self, event: Event) {
+        // Nobody listening is no reason to stop building.
+        let _ = self.events.send(event);
+    }
+
+    pub(crate) fn check_canceled(&self) -> Result<(), SolveErrorKind> {
+        if self.stop.is_canceled() { Err(SolveErrorKind::Canceled) } else { Ok(()) }
+    }
+}
+
+/// Performs the actions of a schedule. Called from many threads at once, for different vertices.
+pub trait Worker: Sync {
+    /// Looks up the result of a vertex whose parent and inputs are done.
+    fn look_up(&self, job: Job<'_>) -> Result<Found, SolveErrorKind>;
+
+    /// Makes the layers of a base image available. True if something had to be fetched or unpacked.
+    fn fetch(&self, job: Job<'_>) -> Result<bool, SolveErrorKind>;
+
+    /// Runs the op of a vertex whose key is not known, and remembers the result.
+    fn execute(&self, job: Job<'_>, key: Key) -> Result<Made, SolveErrorKind>;
+
+    /// Begins a copy whose parent is not done yet, as if it were like `ancestor` (`None`: empty). What comes of it is kept
+    /// for [`execute`](Self::execute), which may find that it does not fit. An error ends the build: it is one that cannot
+    /// go away.
+    fn prepare(&self, job: Job<'_>, ancestor: Option<VertexId>) -> Result<(), SolveErrorKind>;
+
+    /// Called once when nothing runs any more.
+    fn finish(&self) -> Result<(), SolveErrorKind>;
+}
