@@ -60,6 +60,23 @@ pub(crate) fn relative_workdir(path: &str, span: Span, findings: &mut Findings) 
     findings.push(Diagnostic::warning("WorkdirRelativePath", span, message));
 }
 
+/// Parts of a name, between underscores, that tell of a secret.
+const SECRETIVE: [&str; 10] =
+    ["apikey", "auth", "credential", "credentials", "key", "password", "pword", "passwd", "secret", "token"];
+
+/// Parts that tell of something else after all: `TOKEN_FILE`.
+const HARMLESS: [&str; 3] = ["public", "file", "version"];
+
+/// `SecretsUsedInArgOrEnv`: what stays in the history or the configuration is no secret.
+pub(crate) fn secret(instruction: &str, name: &str, span: Span, findings: &mut Findings) {
+    let lower = name.to_lowercase();
+    let has = |parts: &[&str]| lower.split('_').any(|part| parts.contains(&part));
+    if has(&SECRETIVE) && !has(&HARMLESS) {
+        let message = format!("Do not use ARG or ENV instructions for sensitive data ({instruction} \"{name}\")");
+        findings.push(Diagnostic::warning("SecretsUsedInArgOrEnv", span, message));
+    }
+}
+
 /// `ExposeInvalidFormat`: an address or a port of the host, which an image cannot decide.
 pub(crate) fn expose_format(text: &str, span: Span, findings: &mut Findings) {
     let message = format!("EXPOSE instruction should not define an IP address or host-port mapping, found '{text}'");

@@ -100,8 +100,8 @@ pub(crate) enum Invalid {
 pub(crate) fn from(text: &str) -> Option<String> {
     let fields = fields(text).ok()?;
     let pairs = fields.iter().filter_map(|field| field.text.split_once('='));
-    let values = pairs.filter(|(key, _)| key.eq_ignore_ascii_case("from")).map(|(_, value)| value);
-    values.last().filter(|value| !value.is_empty() && !value.contains('$')).map(str::to_owned)
+    let mut values = pairs.filter(|(key, _)| key.eq_ignore_ascii_case("from")).map(|(_, value)| value);
+    values.next_back().filter(|value| !value.is_empty() && !value.contains('$')).map(str::to_owned)
 }
 
 /// Reads a mount; `expand` resolves the variables of a value, which stands at a range of `text`, and `None` from it ends

@@ -6,6 +6,7 @@ use crate::base::ResolvedBase;
 
 /// What a vertex does.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a plan has few vertices, and moves none of them often")]
 pub enum Op {
     /// The layers of an image.
     Base(ResolvedBase),

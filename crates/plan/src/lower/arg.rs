@@ -4,6 +4,7 @@ use dockerfile::ast::ArgItem;
 use dockerfile::word::Variables as _;
 
 use super::scope::Scope;
+use crate::lint;
 
 /// Declared for the attestation scanner alone: never variables.
 const NOT_IN_ENV: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
@@ -20,6 +21,7 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, items: &[ArgItem]) -> Option<()> 
 /// Declares one variable and returns its text for the history. The next of the same line sees it already.
 fn declare(scope: &mut Scope<'_, '_>, item: &ArgItem) -> Option<String> {
     let name = scope.expand(&item.name)?;
+    lint::secret("ARG", &name, item.name.span, scope.stages.findings);
     let value = value(scope, &name, item)?;
     if let Some(value) = value.as_ref().filter(|_| !NOT_IN_ENV.contains(&name.as_str())) {
         scope.state.env.set(&name, value);

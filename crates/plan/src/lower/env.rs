@@ -3,6 +3,7 @@
 use dockerfile::ast::KeyValues;
 
 use super::scope::Scope;
+use crate::lint;
 
 pub(super) fn lower(scope: &mut Scope<'_, '_>, pairs: &KeyValues) -> Option<()> {
     let mut expanded = Vec::new();
@@ -13,6 +14,7 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, pairs: &KeyValues) -> Option<()> 
             scope.error(key.span, "ENV names can not be blank");
             return None;
         }
+        lint::secret("ENV", &name, key.span, scope.stages.findings);
         expanded.push((name, scope.expand(value)?));
     }
     let mut line = "ENV".to_owned();
