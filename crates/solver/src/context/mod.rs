@@ -43,6 +43,11 @@ impl Contexts {
         self.0.insert(name, context);
     }
 
+    /// True if there is a context of that name.
+    pub fn contains(&self, name: &ContextName) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// Returns the context of that name.
     pub fn get(&self, name: &ContextName) -> Option<&Context> {
         self.0.get(name)
