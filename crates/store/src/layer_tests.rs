@@ -13,7 +13,7 @@ fn a_draft_becomes_a_layer() {
     fs::write(draft.tree().join("file"), "content").unwrap();
     // What overlay leaves there.
     fs::create_dir_all(draft.work().join("work/incompat")).unwrap();
-    fs::set_permissions(draft.work().join("work"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(draft.work().join("work"), fs::Permissions::from_mode(0o0)).unwrap();
     let index = index_of(draft.tree());
     let layer = draft.commit(index.clone(), 1_234).unwrap();
     assert_eq!(layer.id().as_str().len(), 32);

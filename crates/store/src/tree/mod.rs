@@ -133,11 +133,9 @@ impl Tree {
 
     /// Opens the data of the regular file (or hard link) at `path`.
     pub fn open(&self, path: &LayerPath) -> Result<File> {
-        let layer = match self.find(path) {
-            Some(Found {
-                entry: Some(Entry { kind: Kind::File { .. } | Kind::Hardlink { .. }, .. }), layer, ..
-            }) => layer,
-            _ => return Err(Error::io("open", path.to_string(), std::io::ErrorKind::NotFound)),
+        let is_data = |entry: &Entry| matches!(entry.kind, Kind::File { .. } | Kind::Hardlink { .. });
+        let Some(Found { layer, .. }) = self.find(path).filter(|found| found.entry.is_some_and(is_data)) else {
+            return Err(Error::io("open", path.to_string(), std::io::ErrorKind::NotFound));
         };
         let tree = format!("{}/tree/", layer_name(&self.layers[layer]));
         let name = [tree.as_bytes(), path.as_bytes()].concat();

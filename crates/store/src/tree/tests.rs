@@ -363,12 +363,11 @@ fn overlay(store: &Store, layers: &[LayerId]) -> Option<Vec<String>> {
     let scratch = store.scratch().unwrap();
     let trees = layers.iter().rev().map(|id| store.layer(id).unwrap().tree().display().to_string());
     let lowers = trees.collect::<Vec<_>>().join(":");
-    let (namespace, option) = match rustix::process::geteuid().is_root() {
-        true => ("-m", ""),
-        false => ("-Urm", "userxattr,"),
-    };
-    let script = "mount -t overlay overlay -o \"$1\" \"$2\" && find \"$2\" -mindepth 1 \
-        \\( -type d -printf '%P %y %m  \\n' -o -type l -printf '%P %y %m  %l\\n' -o -printf '%P %y %m %s %l\\n' \\)";
+    let namespace = if rustix::process::geteuid().is_root() { "-m" } else { "-Urm" };
+    let option = if crate::layer_flavor().0 == image::layer::OverlayXattr::User { "userxattr," } else { "" };
+    // A whiteout where no lower layer has anything is listed by the kernel, but not there when it is looked at.
+    let script = "mount -t overlay overlay -o \"$1\" \"$2\" || exit 1; find \"$2\" -mindepth 1 \
+        \\( -type d -printf '%P %y %m  \\n' -o -type l -printf '%P %y %m  %l\\n' -o -printf '%P %y %m %s %l\\n' \\) 2>&-; exit 0";
     let merged = scratch.path().display().to_string();
     let options = format!("{option}lowerdir={lowers}");
     let output = Command::new("unshare").args([namespace, "sh", "-c", script, "sh", &options, &merged]).output();
