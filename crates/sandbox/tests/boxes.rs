@@ -3,6 +3,7 @@
 
 mod boxes {
     pub(super) mod basics;
+    pub(super) mod entering;
     pub(super) mod fixture;
     pub(super) mod isolation;
     pub(super) mod mounts;
@@ -20,6 +21,7 @@ type Case = (&'static str, fn(&Fixture));
 
 fn main() -> ExitCode {
     sandbox::init();
+    boxes::entering::act();
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     let result = match fixture::mode_of_this_process() {
         Some(mode) => run(mode, filter.as_deref()),
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
 fn run(mode: Mode, filter: Option<&str>) -> bool {
     let cases: Vec<Case> = [
         boxes::basics::CASES,
+        boxes::entering::CASES,
         boxes::isolation::CASES,
         boxes::mounts::CASES,
         boxes::processes::CASES,

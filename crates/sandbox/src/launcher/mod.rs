@@ -21,6 +21,9 @@ use crate::{channel, wire};
 /// The name this program has when it is re-executed to start boxes.
 pub(crate) const NAME: &str = "kiln-launcher";
 
+/// Its argument if it will start one box only, so that none need be prepared.
+const ONCE: &str = "once";
+
 /// Starts boxes: a process with one thread, made by executing this program again, since little is safe between `clone`
 /// and `execve` in a process with several. Many threads can spawn through one launcher at once.
 ///
@@ -52,9 +55,13 @@ impl Launcher {
     /// # Errors
     /// If this program cannot be executed again.
     pub fn start() -> Result<Self> {
+        Self::start_with(&[])
+    }
+
+    fn start_with(arguments: &[&str]) -> Result<Self> {
         let (socket, remote) = channel::packet_pair().doing(|| "making a socket".into())?;
         let mut command = Command::new("/proc/self/exe");
-        command.arg0(NAME).stdin(Stdio::from(remote)).stdout(Stdio::null());
+        command.arg0(NAME).args(arguments).stdin(Stdio::from(remote)).stdout(Stdio::null());
         let child = command.spawn().doing(|| "executing this program again".into())?;
         Ok(Self { process: Arc::new(Process { socket: Some(socket), child: Mutex::new(child) }) })
     }
@@ -90,7 +97,7 @@ impl Launcher {
 /// # Errors
 /// As [`Launcher::start`] and [`Launcher::spawn`].
 pub fn spawn(spec: &Spec, io: Io) -> Result<Child> {
-    Launcher::start()?.spawn(spec, io)
+    Launcher::start_with(&[ONCE])?.spawn(spec, io)
 }
 
 /// Reads what the box says until its command runs.

@@ -6,10 +6,11 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{life, read_request};
+use super::{ONCE, life, read_request};
 use crate::error::{Doing, Error, Result};
 use crate::seccomp::Filter;
 use crate::setup::{self, Class, Shared};
+use crate::spec::Network;
 use crate::sys::{self, Forked, Reaped, SignalSet};
 use crate::userns::Ids;
 use crate::{Identity, channel, wire};
@@ -30,8 +31,9 @@ struct Server {
     /// Where to say how a box has ended, by process id.
     running: HashMap<i32, OwnedFd>,
     spare: Option<Spare>,
-    /// What the next box will probably be like: as the last one.
+    /// What the next box will probably be like: as the last one. `None` if there will be none.
     expected: Option<Class>,
+    once: bool,
 }
 
 /// Starts boxes until nobody wants any more.
@@ -65,7 +67,9 @@ impl Server {
         let ids = Ids::current();
         let filter = Filter::new(ids.identity == Identity::SingleId);
         let shared = Shared { ids, filter };
-        Ok(Self { shared, socket, signals, running: HashMap::new(), spare: None, expected: None })
+        let once = std::env::args().nth(1).is_some_and(|argument| argument == ONCE);
+        let expected = (!once).then_some(Class { network: Network::Host, insecure: false });
+        Ok(Self { shared, socket, signals, running: HashMap::new(), spare: None, expected, once })
     }
 
     fn run(&mut self) {
@@ -109,7 +113,7 @@ impl Server {
                 message.extend(process.pid.to_le_bytes());
                 let _ = channel::send_packet(&life, &message, &[process.pidfd.as_fd()]);
                 self.running.insert(process.pid, life);
-                self.expected = Some(class);
+                self.expected = (!self.once).then_some(class);
             }
             Err(error) => {
                 let mut message = wire::Writer(vec![life::FAILED]);

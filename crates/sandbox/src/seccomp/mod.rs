@@ -9,7 +9,7 @@ mod tree;
 use std::collections::BTreeMap;
 
 use self::table::{ALLOWED, CONDITIONAL, LAST_KNOWN, NONE, Row};
-use self::tree::{Code, Ranges, jump, load, ret};
+use self::tree::{Assembler, Label, ranges};
 use crate::sys::Instruction;
 
 /// Offsets into `struct seccomp_data`: the number, the architecture, and the low half of an argument (little-endian).
@@ -32,7 +32,7 @@ const fn errno(errno: i32) -> u32 {
 }
 
 /// What is done about one system call.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 enum Action {
     /// A `SECCOMP_RET_*` value.
     Return(u32),
@@ -81,16 +81,16 @@ pub(crate) struct Filter(Vec<Instruction>);
 impl Filter {
     /// Compiles the default profile; with `single_id`, calls that need other ids succeed without effect.
     pub(crate) fn new(single_id: bool) -> Self {
-        let mut program = vec![load(ARCHITECTURE)];
-        for (architecture, column) in architectures() {
-            let code = tree::compile(&Ranges::new(&actions(column, single_id), default_of), &expand);
-            program.extend(jump(libc::BPF_JEQ, architecture, code.len() + 1));
-            program.push(load(NUMBER));
-            program.extend(code);
-        }
+        let mut program = Assembler::default();
         // Calls of another architecture: there is no table for them.
-        program.push(ret(errno(libc::EPERM)));
-        Self(program)
+        let mut otherwise = program.answer(errno(libc::EPERM));
+        for (architecture, column) in architectures().into_iter().rev() {
+            program.tree(&ranges(&actions(column, single_id), default_of), expand);
+            let tree = program.load(NUMBER);
+            otherwise = program.branch(libc::BPF_JEQ, architecture, tree, otherwise);
+        }
+        program.load(ARCHITECTURE);
+        Self(program.finish())
     }
 
     pub(crate) fn instructions(&self) -> &[Instruction] {
@@ -138,33 +138,24 @@ const PERSONALITIES: [u32; 5] = [0, 0x8, 0x2_0000, 0x2_0008, 0xFFFF_FFFF];
 const REFUSED_FAMILIES: [u32; 9] = [12, 19, 20, 23, 25, 34, 37, 38, 40];
 const FIRST_UNKNOWN_FAMILY: u32 = 46;
 
-fn expand(action: Action) -> Code {
-    let refuse = ret(errno(libc::EPERM));
-    let mut code = vec![load(ARGUMENT_0)];
+/// Writes the conditions of `action`, which are looked at once its number is known.
+fn expand(program: &mut Assembler, action: Action) -> Label {
+    let (allow, refuse) = (program.answer(ALLOW), program.answer(errno(libc::EPERM)));
     match action {
-        Action::Return(value) => return vec![ret(value)],
+        Action::Return(value) => return program.answer(value),
         Action::Clone => {
-            code.extend(jump(libc::BPF_JSET, NAMESPACES, 1));
-            code.extend([refuse, ret(ALLOW)]);
+            program.branch(libc::BPF_JSET, NAMESPACES, refuse, allow);
         }
         Action::Personality => {
-            for value in PERSONALITIES {
-                code.extend(jump(libc::BPF_JEQ, value, 1));
-                code.push(ret(ALLOW));
-            }
-            code.push(refuse);
+            PERSONALITIES.iter().fold(refuse, |next, value| program.branch(libc::BPF_JEQ, *value, allow, next));
         }
         Action::Socket => {
-            code.extend(jump(libc::BPF_JGE, FIRST_UNKNOWN_FAMILY, 1));
-            code.push(refuse);
-            for family in REFUSED_FAMILIES {
-                code.extend(jump(libc::BPF_JEQ, family, 1));
-                code.push(refuse);
-            }
-            code.push(ret(ALLOW));
+            let known =
+                REFUSED_FAMILIES.iter().fold(allow, |next, value| program.branch(libc::BPF_JEQ, *value, refuse, next));
+            program.branch(libc::BPF_JGE, FIRST_UNKNOWN_FAMILY, refuse, known);
         }
     }
-    code
+    program.load(ARGUMENT_0)
 }
 
 #[cfg(test)]

@@ -129,5 +129,5 @@ fn the_numbers_of_this_machine_are_those_of_its_headers() {
 fn the_program_is_short() {
     // A list would take two instructions a call. What this must not do is grow like one.
     let length = Filter::new(false).instructions().len();
-    assert!(length < 500, "{length} instructions");
+    assert!(length < 300, "{length} instructions");
 }

@@ -1,33 +1,102 @@
 //! From ranges of numbers to a balanced tree of classic BPF.
+//!
+//! Jumps only lead forward, so the program is written from its end: where a jump leads is there before the jump. Equal
+//! answers are shared, which leaves one instruction for every place where the answer changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::Action;
 use crate::sys::Instruction;
 
-/// Instructions that end in a return on every path.
-pub(super) type Code = Vec<Instruction>;
+/// An instruction, counted from the end of the program.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Label(usize);
 
-/// Loads the 32-bit word at `offset` of `struct seccomp_data`.
-pub(super) fn load(offset: u32) -> Instruction {
-    instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, offset)
+/// How far a conditional jump reaches.
+const REACH: usize = 255;
+
+/// A program that grows towards its beginning.
+#[derive(Debug, Default)]
+pub(super) struct Assembler {
+    reversed: Vec<Instruction>,
+    /// Where each answer has been given last.
+    answers: HashMap<u32, Label>,
+    actions: HashMap<Action, Label>,
 }
 
-/// Ends the program with a `SECCOMP_RET_*` value.
-pub(super) fn ret(value: u32) -> Instruction {
-    instruction(libc::BPF_RET | libc::BPF_K, value)
-}
+impl Assembler {
+    /// Goes on at `then` if the comparison with the accumulator holds, and at `otherwise` if not.
+    pub(super) fn branch(&mut self, comparison: u32, value: u32, then: Label, otherwise: Label) -> Label {
+        // Whichever of them is made nearer lies between this and the other: room for that is left.
+        let (then, otherwise) = (self.near(then), self.near(otherwise));
+        let distance = |to: Label, from: usize| (from - to.0 - 1) as u8;
+        let here = self.reversed.len();
+        let (jt, jf) = (distance(then, here), distance(otherwise, here));
+        self.push(Instruction { jt, jf, ..instruction(libc::BPF_JMP | comparison | libc::BPF_K, value) })
+    }
 
-/// Goes on with the next instruction if the comparison holds, and after `length` of them if not.
-pub(super) fn jump(comparison: u32, value: u32, length: usize) -> Code {
-    let code = libc::BPF_JMP | comparison | libc::BPF_K;
-    match u8::try_from(length) {
-        Ok(short) => vec![Instruction { jt: 0, jf: short, ..instruction(code, value) }],
-        // Conditional jumps reach 255 instructions; an unconditional one reaches them all.
-        Err(_) => vec![
-            Instruction { jt: 1, jf: 0, ..instruction(code, value) },
-            instruction(libc::BPF_JMP | libc::BPF_JA, length as u32),
-        ],
+    /// Loads the 32-bit word at `offset` of `struct seccomp_data` and goes on with what was written last.
+    pub(super) fn load(&mut self, offset: u32) -> Label {
+        self.push(instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, offset))
+    }
+
+    /// Ends the program with a `SECCOMP_RET_*` value.
+    pub(super) fn answer(&mut self, value: u32) -> Label {
+        match self.answers.get(&value) {
+            Some(label) if self.reaches(*label) => *label,
+            _ => {
+                let label = self.push(instruction(libc::BPF_RET | libc::BPF_K, value));
+                self.answers.insert(value, label);
+                label
+            }
+        }
+    }
+
+    /// Takes a number in the accumulator to its action.
+    pub(super) fn tree(&mut self, ranges: &[(u32, Action)], expand: fn(&mut Self, Action) -> Label) -> Label {
+        let (below, above) = ranges.split_at(ranges.len() / 2);
+        match (below.first(), above.first()) {
+            (Some(_), Some((middle, _))) => {
+                let above = self.tree(above, expand);
+                let below = self.tree(below, expand);
+                self.branch(libc::BPF_JGE, *middle, above, below)
+            }
+            (_, Some((_, Action::Return(value)))) => self.answer(*value),
+            (_, Some((_, action))) => match self.actions.get(action) {
+                Some(label) if self.reaches(*label) => *label,
+                _ => {
+                    let label = expand(self, *action);
+                    self.actions.insert(*action, label);
+                    label
+                }
+            },
+            _ => self.answer(libc::SECCOMP_RET_ALLOW),
+        }
+    }
+
+    /// Returns the program, from its beginning.
+    pub(super) fn finish(mut self) -> Vec<Instruction> {
+        self.reversed.reverse();
+        self.reversed
+    }
+
+    /// Whether a branch that is written next, or after one more instruction, gets there.
+    fn reaches(&self, label: Label) -> bool {
+        self.reversed.len() - label.0 < REACH
+    }
+
+    /// The same place, or a jump to it that is within reach.
+    fn near(&mut self, label: Label) -> Label {
+        if self.reaches(label) {
+            return label;
+        }
+        let distance = self.reversed.len() - label.0 - 1;
+        self.push(instruction(libc::BPF_JMP | libc::BPF_JA, distance as u32))
+    }
+
+    fn push(&mut self, instruction: Instruction) -> Label {
+        self.reversed.push(instruction);
+        Label(self.reversed.len() - 1)
     }
 }
 
@@ -35,43 +104,18 @@ fn instruction(code: u32, k: u32) -> Instruction {
     Instruction { code: code as u16, jt: 0, jf: 0, k }
 }
 
-/// All 32-bit numbers, cut where the action changes: each part goes from its number to the next part's.
-#[derive(Debug)]
-pub(super) struct Ranges(Vec<(u32, Action)>);
-
-impl Ranges {
-    /// Cuts the numbers by `actions`; the others have the action that `default_of` gives, which changes only where known
-    /// numbers end.
-    pub(super) fn new(actions: &BTreeMap<u32, Action>, default_of: fn(u32) -> Action) -> Self {
-        let mut ranges: Vec<(u32, Action)> = Vec::new();
-        let action_at = |number: u32| actions.get(&number).copied().unwrap_or_else(|| default_of(number));
-        let mut starts: Vec<u32> =
-            actions.keys().flat_map(|number| [*number, number + 1]).chain([0, super::LAST_KNOWN + 1]).collect();
-        starts.sort_unstable();
-        for start in starts {
-            let action = action_at(start);
-            if ranges.last().is_none_or(|(_, last)| *last != action) {
-                ranges.push((start, action));
-            }
+/// Cuts all 32-bit numbers where the action changes: each part goes from its number to the next part's. Numbers without an
+/// action have the one that `default_of` gives, which changes only where known numbers end.
+pub(super) fn ranges(actions: &BTreeMap<u32, Action>, default_of: fn(u32) -> Action) -> Vec<(u32, Action)> {
+    let mut ranges: Vec<(u32, Action)> = Vec::new();
+    let edges = actions.keys().flat_map(|number| [*number, number + 1]);
+    let mut edges: Vec<u32> = edges.chain([0, super::LAST_KNOWN + 1]).collect();
+    edges.sort_unstable();
+    for edge in edges {
+        let action = actions.get(&edge).copied().unwrap_or_else(|| default_of(edge));
+        if ranges.last().is_none_or(|(_, last)| *last != action) {
+            ranges.push((edge, action));
         }
-        Self(ranges)
     }
-}
-
-/// Returns code that takes a number in the accumulator to its action.
-pub(super) fn compile(ranges: &Ranges, expand: &dyn Fn(Action) -> Code) -> Code {
-    halve(&ranges.0, expand)
-}
-
-fn halve(ranges: &[(u32, Action)], expand: &dyn Fn(Action) -> Code) -> Code {
-    let (below, above) = ranges.split_at(ranges.len() / 2);
-    let (Some(_), Some((middle, action))) = (below.first(), above.first()) else {
-        return ranges.first().map_or_else(Code::new, |(_, action)| expand(*action));
-    };
-    let _ = action;
-    let above_code = halve(above, expand);
-    let mut code = jump(libc::BPF_JGE, *middle, above_code.len());
-    code.extend(above_code);
-    code.extend(halve(below, expand));
-    code
+    ranges
 }
