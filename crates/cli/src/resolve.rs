@@ -87,7 +87,7 @@ pub(crate) fn local_or_pull(store: &Store, registry: &Registry, text: &str) -> R
         return open(store, name, descriptor);
     }
     let key = BaseKey { reference: reference(text)?.or_latest(), platform: Platform::host() };
-    let request = BaseRequest { key, explicit_platform: false, span: dockerfile::Span::default() };
+    let request = BaseRequest { key, explicit_platform: false, similar_stage: None, span: dockerfile::Span::default() };
     let ResolvedBase { reference, descriptor, manifest, config } = base(store, registry, &request, Pull::Missing)?;
     Ok(LocalImage { name: reference, descriptor, manifest, config })
 }

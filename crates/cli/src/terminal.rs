@@ -18,11 +18,6 @@ pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// Writes bytes to stderr as they are.
-pub(crate) fn raw(bytes: &[u8]) {
-    let _ = io::stderr().lock().write_all(bytes);
-}
-
 /// True if people look at stderr, and want colors there.
 pub(crate) fn color() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())

@@ -2,12 +2,16 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use clap::Args;
 use image::config::History;
+use image::layer::{ApplyOptions, Expansion, apply, decompress};
 use image::{ImageConfig, Platform};
+use store::{Layer, Store};
 
 use super::enter_namespace;
 use crate::assemble::{self, Assembly};
@@ -26,6 +30,16 @@ pub(crate) struct Arguments {
     platform: Option<Platform>,
 }
 
+/// Makes a layer of a tar from outside.
+fn unpack(store: &Store, tar: Box<dyn Read + Send>) -> Result<Layer, Failure> {
+    let draft = store.new_layer()?;
+    let (overlay, ids) = store::layer_flavor();
+    let options = ApplyOptions { overlay, ids, ..ApplyOptions::default() };
+    let index = apply(decompress(tar, Expansion::default())?, File::open(draft.tree())?.as_fd(), &[], &options)?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Ok(draft.commit(index, i64::try_from(now.as_secs()).unwrap_or(i64::MAX))?)
+}
+
 impl Arguments {
     pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
         let name = resolve::tag_name(&self.name)?;
@@ -39,9 +53,8 @@ impl Arguments {
                     .map_err(|e| Failure::from_error(&e).context(format!("failed to open {}", self.file.display())))?,
             )
         };
-        let layer = store
-            .import(reader)
-            .map_err(|e| Failure::from_error(&e).context(format!("failed to import {}", self.file.display())))?;
+        let layer =
+            unpack(&store, reader).map_err(|f| f.context(format!("failed to import {}", self.file.display())))?;
         let platform = self.platform.unwrap_or_else(Platform::host);
         let image = assemble::image(
             &store,

@@ -179,8 +179,8 @@ fn open_image(
 fn execute(running: &Running, interactive: bool, tty: bool) -> Result<u8, Failure> {
     let stdin = if interactive { Stdio::Inherit } else { Stdio::Null };
     let io = if tty { Io::null() } else { Io { stdin, stdout: Stdio::Inherit, stderr: Stdio::Inherit } };
-    let mut child = sandbox::spawn(running.spec(), io)
-        .map_err(|error| Failure::from_error(&error).code(error.exit_code()))?;
+    let mut child =
+        sandbox::spawn(running.spec(), io).map_err(|error| Failure::from_error(&error).code(error.exit_code()))?;
     let terminal = child.terminal().map(|terminal| terminal.try_clone_to_owned()).transpose()?;
     let screen = terminal.as_ref().map(|terminal| Screen::attach(terminal, interactive)).transpose()?;
     let forwarding = forward(child.signaler(), terminal)?;

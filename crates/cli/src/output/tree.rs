@@ -97,21 +97,10 @@ pub(crate) fn tar(store: &Store, layers: &[LayerId], output: &Output) -> Result<
     let tree = store.tree(layers)?;
     output.write(|out| {
         let mut tar = TarWriter::new(out);
-        append(&tree, &mut tar, &LayerPath::root())?;
+        for entry in tree.below(&LayerPath::root()) {
+            tar.append(&entry, |path| tree.open(path).map_err(io::Error::other))?;
+        }
         tar.finish()?;
         Ok(())
     })
-}
-
-fn append<W: io::Write>(tree: &Tree, tar: &mut TarWriter<W>, directory: &LayerPath) -> Result<(), Failure> {
-    for entry in tree.children(directory) {
-        match &entry.kind {
-            Kind::File { .. } => tar.append(&entry, Some(&mut tree.open(&entry.path)?))?,
-            _ => tar.append(&entry, None)?,
-        }
-        if matches!(entry.kind, Kind::Directory { .. }) {
-            append(tree, tar, &entry.path)?;
-        }
-    }
-    Ok(())
 }

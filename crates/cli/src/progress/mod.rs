@@ -9,7 +9,7 @@ use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use plan::{Op, Plan};
+use plan::Plan;
 use solver::{Event, Outcome, Solution};
 
 pub(crate) use transfer::Transfer;
@@ -98,12 +98,10 @@ impl Reader for Quiet {
 #[derive(Clone, Debug)]
 struct Step {
     name: String,
-    /// A base image is a step only when it is pulled.
-    base: bool,
 }
 
 fn steps(plan: &Plan) -> Vec<Step> {
-    plan.vertices.iter().map(|v| Step { name: v.name.clone(), base: matches!(v.op, Op::Base(_)) }).collect()
+    plan.vertices.iter().map(|v| Step { name: v.name.clone() }).collect()
 }
 
 /// Shows a build in which nothing had to run.

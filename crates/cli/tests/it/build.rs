@@ -69,7 +69,7 @@ fn run_sees_users_env_and_heredocs() {
     let env = TestEnv::with_busybox();
     env.build(
         "FROM busybox\n\
-         RUN adduser -D -u 1234 app\n\
+         RUN echo app:x:1234:1234::/home/app:/bin/sh >> /etc/passwd\n\
          ENV GREETING=hello\n\
          RUN <<EOF > /heredoc.txt\n\
          echo $GREETING\n\
@@ -237,7 +237,7 @@ fn files_of_other_owners_work_in_run() {
     let env = TestEnv::with_busybox();
     env.build(
         "FROM busybox\n\
-         RUN adduser -D app && touch /f && chown app:app /f && chmod 4755 /f\n\
+         RUN echo app:x:1000:1000::/:/bin/sh >> /etc/passwd && echo app:x:1000: >> /etc/group && touch /f && chown app:app /f && chmod 4755 /f\n\
          RUN su app -s /bin/sh -c 'touch /tmp/by-app' && stat -c %U /f /tmp/by-app > /owners\n",
     )
     .ok();

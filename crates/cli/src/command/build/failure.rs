@@ -36,9 +36,11 @@ pub(super) fn show_warnings(diagnostics: &Diagnostics, sources: &Sources, mode: 
 /// A base image that could not be resolved, at the place that names it.
 pub(super) fn base(failure: Failure, request: &BaseRequest, sources: &Sources) -> Failure {
     let name = request.key.reference.familiar();
-    let drawn =
-        Diagnostic::error(request.span, format!("cannot resolve image `{name}`")).render(sources, terminal::color());
-    failure.excerpt(drawn)
+    let mut diagnostic = Diagnostic::error(request.span, format!("cannot resolve image `{name}`"));
+    if let Some(stage) = &request.similar_stage {
+        diagnostic = diagnostic.help(format!("did you mean the stage `{stage}`?"));
+    }
+    failure.excerpt(diagnostic.render(sources, terminal::color()))
 }
 
 /// A vertex that failed: what failed, where it stands in the Dockerfile, and the last of its output.
