@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-/// Everything that decides what the process sees. Paths inside the box are absolute and resolved beneath its root.
+/// Everything that decides what the process sees. Paths inside the box are absolute and resolved beneath its root; those
+/// outside are absolute too, since the launcher may stand in another directory.
 #[derive(Clone, Debug)]
 pub struct Spec {
     pub rootfs: Rootfs,

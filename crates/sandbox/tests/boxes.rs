@@ -1,5 +1,5 @@
 //! Boxes as they are: every test runs as root, in a user namespace with subordinate ids, and in one with a single id.
-#![expect(clippy::print_stdout, reason = "this is a test runner")]
+#![expect(clippy::print_stdout, clippy::exit, reason = "this is a test runner")]
 
 mod boxes {
     pub(super) mod basics;

@@ -98,8 +98,11 @@ impl Filter {
     }
 }
 
+/// Where the numbers of an architecture are in a row.
+type Column = fn(&Row) -> u32;
+
 /// The architectures whose calls this kernel takes, and where their numbers are in a row.
-fn architectures() -> Vec<(u32, fn(&Row) -> u32)> {
+fn architectures() -> Vec<(u32, Column)> {
     #[cfg(target_arch = "x86_64")]
     return vec![(X86_64, |row| row.1), (I386, |row| row.2)];
     #[cfg(target_arch = "aarch64")]
@@ -111,7 +114,7 @@ fn default_of(number: u32) -> Action {
     Action::Return(errno(if number <= LAST_KNOWN { libc::EPERM } else { libc::ENOSYS }))
 }
 
-fn actions(column: fn(&Row) -> u32, single_id: bool) -> BTreeMap<u32, Action> {
+fn actions(column: Column, single_id: bool) -> BTreeMap<u32, Action> {
     let mut actions = BTreeMap::new();
     for row in ALLOWED {
         let pretend = single_id && PRETEND.contains(&row.0);

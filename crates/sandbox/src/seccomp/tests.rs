@@ -33,7 +33,7 @@ fn interpret(program: &[Instruction], architecture: u32, number: u32, argument: 
 }
 
 /// What the table says, read line by line.
-fn expected(column: fn(&Row) -> u32, number: u32, argument: u32) -> u32 {
+fn expected(column: Column, number: u32, argument: u32) -> u32 {
     if let Some(row) = CONDITIONAL.iter().find(|row| column(row) == number) {
         let allowed = match row.0 {
             "clone" => argument & 0x7E02_0000 == 0,

@@ -163,7 +163,7 @@ impl Staging {
     /// stays empty, as on machines with version 1.
     fn mount_cgroup(&self, class: Class) {
         const CGROUP2: i64 = 0x6367_7270;
-        if rustix::fs::statfs("/sys/fs/cgroup").is_ok_and(|stat| stat.f_type as i64 == CGROUP2) {
+        if rustix::fs::statfs("/sys/fs/cgroup").is_ok_and(|stat| stat.f_type == CGROUP2) {
             let mut attributes = NOTHING_SPECIAL;
             if !class.insecure {
                 attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY;

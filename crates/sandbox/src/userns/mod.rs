@@ -58,7 +58,7 @@ fn classify(initial: bool, uids: &IdMap) -> Identity {
     }
 }
 
-/// Returns which ids this process has now.
+/// Returns which ids this process has now; of use once it is root there, see [`needs_entering`].
 pub fn identity() -> Identity {
     Ids::current().identity
 }

@@ -204,10 +204,13 @@ fn a_missing_layer_is_named(fixture: &Fixture) {
 }
 
 fn limits_apply(fixture: &Fixture) {
+    // `RLIMIT_NOFILE` and `RLIMIT_CORE`, whose types differ between C libraries.
+    const NOFILE: u32 = 7;
+    const CORE: u32 = 4;
     let mut spec = fixture.shell("ulimit -n; ulimit -c");
     spec.rlimits = vec![
-        Rlimit { resource: libc::RLIMIT_NOFILE as u32, soft: 77, hard: 99 },
-        Rlimit { resource: libc::RLIMIT_CORE as u32, soft: 0, hard: 0 },
+        Rlimit { resource: NOFILE, soft: 77, hard: 99 },
+        Rlimit { resource: CORE, soft: 0, hard: 0 },
         // No such resource: left out.
         Rlimit { resource: 99, soft: 0, hard: 0 },
     ];

@@ -42,9 +42,14 @@ pub(crate) fn mode_of_this_process() -> Option<Mode> {
         _ => (Mode::Single, Identity::SingleId),
     };
     if userns::needs_entering() {
+        let report = userns::probe();
+        let rung = report.rungs.iter().find(|rung| rung.identity == identity).unwrap();
+        if let Some(obstacle) = &rung.obstacle {
+            skip(mode, &chain(obstacle));
+            std::process::exit(if required() { 1 } else { 0 });
+        }
         let Err(error) = userns::enter(Some(identity));
-        skip(mode, &error.to_string());
-        std::process::exit(if required() { 1 } else { 0 });
+        panic!("possible, according to the probe, but: {}", chain(&error));
     }
     assert_eq!(userns::identity(), identity);
     Some(mode)
