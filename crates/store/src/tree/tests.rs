@@ -309,12 +309,17 @@ fn layer(choices: &[(u8, u8)]) -> Index {
     entries.into_values().collect()
 }
 
+/// `PROPTEST_CASES=20000 cargo test -p store merged_view` looks harder.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(64)
+}
+
 fn choices() -> impl Strategy<Value = Vec<Vec<(u8, u8)>>> {
     proptest::collection::vec(proptest::collection::vec(any::<(u8, u8)>(), 0..10), 0..5)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 256 } else { 4096 }))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     #[test]
     fn the_merged_view_is_what_applying_the_layers_gives(choices in choices()) {
