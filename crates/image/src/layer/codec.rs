@@ -150,11 +150,7 @@ impl<'a> Reader<'a> {
         let component = path[..shared].iter().rposition(|&b| b == b'/').map_or(0, |slash| slash + 1);
         path.truncate(shared);
         path.extend_from_slice(rest);
-        if path.is_empty() || path[component..].split(|&b| b == b'/').all(is_component) {
-            Ok(())
-        } else {
-            Err(DamagedIndex("improper path"))
-        }
+        if path.is_empty() || is_proper(&path[component..]) { Ok(()) } else { Err(DamagedIndex("improper path")) }
     }
 
     fn kind(&mut self) -> Result<Kind, DamagedIndex> {
@@ -191,8 +187,10 @@ impl<'a> Reader<'a> {
         if count > self.rest.len() {
             return Err(SHORT);
         }
-        let xattrs =
-            (0..count).map(|_| Ok((self.string()?.into(), self.string()?.into()))).collect::<Result<_, _>>()?;
+        let mut xattrs = Vec::new();
+        for _ in 0..count {
+            xattrs.push((self.string()?.into(), self.string()?.into()));
+        }
         Ok(Metadata { mode, uid, gid, mtime, xattrs })
     }
 
@@ -215,7 +213,19 @@ impl<'a> Reader<'a> {
         Ok(*byte)
     }
 
+    #[inline]
     fn number(&mut self) -> Result<u64, DamagedIndex> {
+        match self.rest {
+            // Most are short.
+            [byte @ 0..0x80, rest @ ..] => {
+                self.rest = rest;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_number(),
+        }
+    }
+
+    fn long_number(&mut self) -> Result<u64, DamagedIndex> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -240,7 +250,17 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// True for what [`LayerPath`] has between its slashes.
-fn is_component(part: &[u8]) -> bool {
-    !matches!(part, b"" | b"." | b"..") && !part.contains(&0)
+/// True for components, joined by slashes, as [`LayerPath`] has them. One pass, for there are many paths.
+fn is_proper(path: &[u8]) -> bool {
+    // How long the component is so far, and whether it is all dots.
+    let (mut len, mut dots) = (0_u32, true);
+    for &byte in path {
+        match byte {
+            0 => return false,
+            b'/' if len == 0 || (dots && len <= 2) => return false,
+            b'/' => (len, dots) = (0, true),
+            _ => (len, dots) = (len.saturating_add(1), dots && byte == b'.'),
+        }
+    }
+    len > 0 && !(dots && len <= 2)
 }

@@ -35,6 +35,7 @@ const MOST_ID: u64 = 0o777_7777;
 pub struct TarWriter<W> {
     out: W,
     clamp_mtime: Option<i64>,
+    header: Vec<u8>,
     buffer: Vec<u8>,
 }
 
@@ -51,7 +52,7 @@ struct Fields<'a> {
 impl<W: Write> TarWriter<W> {
     /// Writes to `out`, which should be buffered: headers are short.
     pub fn new(out: W) -> Self {
-        Self { out, clamp_mtime: None, buffer: Vec::new() }
+        Self { out, clamp_mtime: None, header: Vec::new(), buffer: vec![0; 128 << 10] }
     }
 
     /// No member is to be younger than `seconds` (`SOURCE_DATE_EPOCH`).
@@ -144,10 +145,10 @@ impl<W: Write> TarWriter<W> {
     }
 
     fn header(&mut self, path: &LayerPath, fields: &Fields<'_>) -> Result<(), WriteError> {
-        self.buffer.clear();
-        push_member(&mut self.buffer, fields, self.clamp_mtime)
+        self.header.clear();
+        push_member(&mut self.header, fields, self.clamp_mtime)
             .map_err(|what| WriteError::Unrepresentable { path: path.clone(), what })?;
-        self.out.write_all(&self.buffer).map_err(WriteError::Write)
+        self.out.write_all(&self.header).map_err(WriteError::Write)
     }
 
     /// Copies `size` bytes and no more, and fills the block. With a hash they must be just those.
@@ -160,7 +161,6 @@ impl<W: Write> TarWriter<W> {
     ) -> Result<(), WriteError> {
         let changed = || WriteError::Changed { path: path.clone() };
         let mut hasher = blake3::Hasher::new();
-        self.buffer.resize(128 << 10, 0);
         let mut left = size;
         loop {
             // One byte more than is left, to see whether the file has grown.
