@@ -79,6 +79,24 @@ fn main() {
     let text = usual();
     let (parse, expand) = measure(&text, 200);
     println!("usual file, {} lines, {} bytes: parse {parse:?}, expand {expand:?}", text.lines().count(), text.len());
+    if std::env::args().any(|argument| argument == "usual") {
+        return;
+    }
+    for line in [
+        "FROM --platform=$BUILDPLATFORM debian:${VERSION} AS stage1\n",
+        "# A comment.\n",
+        "ARG A1=\"v$VERSION\"\n",
+        "ENV PATH=\"/opt/bin:$PATH\" HOME=/root LANG='C.UTF-8'\n",
+        "WORKDIR /src/${A:-none}\n",
+        "COPY --chown=1000:1000 Cargo.toml src/*.rs ./dir1/\n",
+        "RUN --mount=type=cache,target=/var/cache/apt apt-get update && \\\n    apt-get install -y \\\n        build-essential ca-certificates\n",
+        "LABEL org.opencontainers.image.title=\"step 1\"\n",
+        "USER nobody\n",
+        "CMD [\"/bin/app\", \"--serve\"]\n",
+    ] {
+        let (parse, expand) = measure(&format!("FROM a\n{}", line.repeat(1000)), 20);
+        println!("{:>9?} {:>9?} a line: {}", parse / 1000, expand / 1000, line.trim_end());
+    }
     let hostile = [
         ("nested defaults", format!("FROM a\nENV A={}", "${A:-".repeat(12_000))),
         ("open quotes", format!("FROM a\nENV A={}", "\"'".repeat(30_000))),

@@ -29,7 +29,7 @@ pub(crate) struct Physical {
 pub(crate) struct Line<'a> {
     pub(crate) source: &'a Source,
     pub(crate) text: Cow<'a, str>,
-    /// The same text for the grammar: the escape character is `\`.
+    /// The same text for the grammar, if it differs: the escape character is `\`, all white space the space.
     normalized: Option<String>,
     /// Where runs of `text` begin in the source: offset in the text, offset in the source; ascending.
     segments: Vec<(usize, usize)>,
@@ -153,9 +153,7 @@ impl<'a> Lines<'a> {
                 joined.push(rest.unwrap_or(text), line.start);
             }
         }
-        if let Cow::Owned(text) = grammar::normalize(&joined.text, self.escape) {
-            joined.normalized = Some(text);
-        }
+        joined.normalize();
         joined
     }
 
@@ -197,6 +195,15 @@ impl<'a> Line<'a> {
     fn push(&mut self, text: &str, start: usize) {
         self.segments.push((self.text.len(), start));
         self.text.to_mut().push_str(text);
+    }
+
+    fn normalize(&mut self) {
+        let swapped = grammar::swap_escape(&self.text, self.escape);
+        self.normalized = match (grammar::plain_spaces(&swapped), &swapped) {
+            (Cow::Owned(text), _) => Some(text),
+            (Cow::Borrowed(_), Cow::Owned(text)) => Some(text.clone()),
+            (Cow::Borrowed(_), Cow::Borrowed(_)) => None,
+        };
     }
 
     /// Returns the place in the source of a byte of the text.

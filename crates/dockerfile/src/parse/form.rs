@@ -4,6 +4,7 @@ use pest::Parser;
 
 use crate::ast::Command;
 use crate::diagnostic::Diagnostics;
+use crate::grammar;
 use crate::grammar::line::{Grammar, Rule};
 use crate::lines::Fragment;
 use crate::source::Spanned;
@@ -12,23 +13,23 @@ use super::json::{self, Json};
 
 /// Splits at white space; quotes are not special.
 pub(super) fn words(fragment: Fragment<'_>) -> Vec<Fragment<'_>> {
-    split(fragment, fragment.text(), Rule::words).unwrap_or_default()
+    split(fragment, fragment.normalized(), Rule::words).unwrap_or_default()
 }
 
 /// Splits at white space that is not quoted or escaped; quotes and escapes stay.
 pub(super) fn names(fragment: Fragment<'_>) -> Vec<Fragment<'_>> {
-    split(fragment, fragment.normalized(), Rule::names).unwrap_or_default()
+    split(fragment, &grammar::all_spaces(fragment.normalized()), Rule::names).unwrap_or_default()
 }
 
 /// Splits as a shell does, for heredocs: quotes and escapes stay. Nothing if a quote is not closed.
 pub(super) fn shell_words(fragment: Fragment<'_>) -> Option<Vec<Fragment<'_>>> {
-    split(fragment, fragment.text(), Rule::shell_words)
+    split(fragment, &grammar::all_spaces(fragment.text()), Rule::shell_words)
 }
 
 fn split<'a>(fragment: Fragment<'a>, text: &str, rule: Rule) -> Option<Vec<Fragment<'a>>> {
     let words = Grammar::parse(rule, text).ok()?.next()?.into_inner();
-    let words = words.filter(|pair| pair.as_rule() != Rule::EOI);
-    Some(words.map(|pair| fragment.slice(pair.as_span().start()..pair.as_span().end())).collect())
+    let spans = words.map(|pair| pair.as_span()).filter(|span| span.start() < span.end());
+    Some(spans.map(|span| fragment.slice(span.start()..span.end())).collect())
 }
 
 /// Reads a JSON array or, if it is none, the whole text.

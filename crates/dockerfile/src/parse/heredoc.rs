@@ -4,6 +4,7 @@ use pest::Parser;
 
 use crate::ast::Heredoc;
 use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::grammar;
 use crate::grammar::line::{Grammar, Rule};
 use crate::lines::{Fragment, Lines};
 use crate::source::{Span, Spanned};
@@ -28,7 +29,8 @@ pub(super) fn announced(fragment: Fragment<'_>) -> Option<Announced> {
     }
     let mut announced =
         Announced { name: String::new(), file_descriptor: None, chomp: false, expand: true, span: fragment.span() };
-    for part in Grammar::parse(Rule::heredoc, fragment.text()).ok()?.next()?.into_inner() {
+    let text = grammar::plain_spaces(fragment.text());
+    for part in Grammar::parse(Rule::heredoc, &text).ok()?.next()?.into_inner() {
         match part.as_rule() {
             Rule::descriptor if !part.as_str().is_empty() => {
                 announced.file_descriptor = Some(part.as_str().parse().unwrap_or(u32::MAX));

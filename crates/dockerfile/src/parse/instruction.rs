@@ -60,13 +60,12 @@ enum Place {
 impl Reader<'_, '_> {
     /// Reads a logical line.
     pub(super) fn line(&mut self, line: &Line<'_>) -> Option<Parsed> {
-        let parsed = self.instruction(line.all(), Place::Line)?;
-        Some(match parsed {
-            Parsed::Stage(stage) => Parsed::Stage(Box::new(Stage { comments: line.comments.clone(), ..*stage })),
-            Parsed::Instruction(instruction) => {
-                Parsed::Instruction(Box::new(Instruction { comments: line.comments.clone(), ..*instruction }))
-            }
-        })
+        let mut parsed = self.instruction(line.all(), Place::Line)?;
+        match &mut parsed {
+            Parsed::Stage(stage) => stage.comments.clone_from(&line.comments),
+            Parsed::Instruction(instruction) => instruction.comments.clone_from(&line.comments),
+        }
+        Some(parsed)
     }
 
     /// Reads a trigger that is a text of its own.

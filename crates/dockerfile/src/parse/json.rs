@@ -29,7 +29,8 @@ pub(super) fn read(fragment: Fragment<'_>) -> Json {
     }
     if let Some(array) = Grammar::parse(Rule::exec, text).ok().and_then(|mut pairs| pairs.next()) {
         let strings = array.into_inner().filter(|pair| pair.as_rule() == Rule::string);
-        return Json::Strings(strings.map(|string| decode(string, fragment)).collect());
+        let strings = strings.map(|string| decode(string, fragment)).collect::<Option<_>>();
+        return strings.map_or(Json::No, Json::Strings);
     }
     let array = depth(text) <= MAX_DEPTH && Grammar::parse(Rule::array, text).is_ok();
     if array { Json::Other } else { Json::No }
@@ -46,12 +47,19 @@ fn depth(text: &str) -> usize {
     text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count()
 }
 
-fn decode(string: Pair<'_, Rule>, fragment: Fragment<'_>) -> Spanned<String> {
+/// Returns the value of a string. Nothing if it has a control character, which JSON forbids.
+fn decode(string: Pair<'_, Rule>, fragment: Fragment<'_>) -> Option<Spanned<String>> {
     let span = fragment.slice(string.as_span().start()..string.as_span().end()).span();
     let mut value = String::with_capacity(string.as_str().len());
     let mut high = None;
+    if string.as_str().contains(|character| character < ' ') {
+        return None;
+    }
     for part in string.into_inner() {
         let text = part.as_str();
+        if text.is_empty() {
+            continue;
+        }
         if part.as_rule() == Rule::unicode_escape {
             let unit = u16::from_str_radix(&text[2..], 16).unwrap_or(0xFFFD);
             high = push_unit(unit, high, &mut value);
@@ -68,7 +76,7 @@ fn decode(string: Pair<'_, Rule>, fragment: Fragment<'_>) -> Spanned<String> {
     if high.is_some() {
         value.push(char::REPLACEMENT_CHARACTER);
     }
-    Spanned { value, span }
+    Some(Spanned { value, span })
 }
 
 /// Appends a UTF-16 unit, `high` being the first of a pair before it; returns it if it waits for its second.

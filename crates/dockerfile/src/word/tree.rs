@@ -95,7 +95,7 @@ impl Tree {
         if !text.contains(special) {
             return Self::Literal;
         }
-        let normalized = grammar::normalize(text, escape);
+        let normalized = grammar::swap_escape(text, escape);
         let mut builder = Builder { text, normalized: &normalized, escape, quotes, position: 0, levels: Vec::new() };
         match builder.run() {
             Ok(pieces) => Self::Pieces(pieces),
@@ -190,14 +190,13 @@ impl Builder<'_> {
         };
         let Some(run) = pairs.next() else { return Ok(()) };
         self.position = start + run.as_span().end();
-        let quoted = matches!(level.context, Context::Quoted);
         for pair in run.into_inner() {
-            self.token(pair, start, level.raw, quoted, &mut level.pieces);
+            self.token(pair, start, level.raw, &mut level.pieces);
         }
         Ok(())
     }
 
-    fn token(&self, pair: Pair<'_, Rule>, base: usize, raw: bool, quoted: bool, pieces: &mut Vec<Piece>) {
+    fn token(&self, pair: Pair<'_, Rule>, base: usize, raw: bool, pieces: &mut Vec<Piece>) {
         let span = pair.as_span();
         let range = base + span.start()..base + span.end();
         let written = &self.text[range.clone()];
@@ -210,13 +209,12 @@ impl Builder<'_> {
             Rule::double => {
                 let mut inner = Vec::new();
                 for pair in pair.into_inner() {
-                    self.token(pair, base, raw, true, &mut inner);
+                    self.token(pair, base, raw, &mut inner);
                 }
                 pieces.push(Piece::Quoted(inner));
             }
             Rule::escape => self.escaped(written, raw, pieces),
             Rule::quoted_escape => self.quoted_escaped(written, raw, pieces),
-            Rule::dollar if !quoted => push_text(pieces, "$"),
             _ => push_text(pieces, written),
         }
     }
@@ -392,6 +390,9 @@ fn operator_of(text: &str) -> Operator {
 }
 
 fn push_text(pieces: &mut Vec<Piece>, text: &str) {
+    if text.is_empty() {
+        return;
+    }
     match pieces.last_mut() {
         Some(Piece::Text(last)) => last.push_str(text),
         _ => pieces.push(Piece::Text(text.to_owned())),
