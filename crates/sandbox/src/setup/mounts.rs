@@ -11,6 +11,7 @@ use rustix::mount::{MountAttrFlags, MoveMountFlags, OpenTreeFlags, move_mount, o
 use super::kernel::{Staging, new_mount};
 use super::place::{Kind, Root, open_beneath};
 use super::{PATH, Shared, overlay};
+use crate::Identity;
 use crate::error::{Doing, Error, Result};
 use crate::spec::{Mount, MountKind, Spec};
 use crate::sys;
@@ -26,11 +27,17 @@ pub(super) fn add_all(shared: &Shared, staging: &Staging, root: &mut Root, spec:
             adding.place(&source, target, true, false)?;
         }
     }
+    if shared.ids.identity == Identity::SingleId {
+        adding.tell_apt()?;
+    }
     for mount in &spec.mounts {
         adding.add(mount)?;
     }
     Ok(())
 }
+
+/// Where apt reads settings from, if an image has it.
+const APT_SETTINGS: &str = "/etc/apt/apt.conf.d";
 
 /// Adds mounts, one after the other.
 struct Adding<'a> {
@@ -63,6 +70,17 @@ impl Adding<'_> {
                 self.place(&tree, target, *read_only, false)
             }
         }
+    }
+
+    /// With a single id apt cannot become the user it downloads as, and does not believe the filter's pretense; so it is
+    /// told to stay who it is.
+    fn tell_apt(&mut self) -> Result<()> {
+        if self.root.open(APT_SETTINGS, PATH | OFlags::DIRECTORY).is_err() {
+            return Ok(());
+        }
+        let target = format!("{APT_SETTINGS}/99single-id");
+        let file = self.data(b"APT::Sandbox::User \"root\";\n", 0o644, 0, 0).doing(|| format!("writing {target}"))?;
+        self.place(&file, &target, true, false)
     }
 
     /// Puts `tree`, which stands nowhere yet, at `target` in the box.

@@ -12,6 +12,7 @@ pub(crate) const CASES: &[Case] = &[
     ("set_user_id_programs_work", set_user_id_programs_work),
     ("privileges_can_be_dropped", privileges_can_be_dropped),
     ("files_of_other_owners", files_of_other_owners),
+    ("apt_is_told_of_a_single_id", apt_is_told_of_a_single_id),
 ];
 
 const WHO: &str = "id -u; id -g; id -G; echo $HOME";
@@ -123,4 +124,18 @@ fn privileges_can_be_dropped(fixture: &Fixture) {
 fn files_of_other_owners(fixture: &Fixture) {
     let expected = if fixture.mode == Mode::Single { "0:0" } else { "1000:50" };
     assert_eq!(fixture.says("touch /f && chown app:staff /f && stat -c %u:%g /f"), expected);
+}
+
+fn apt_is_told_of_a_single_id(fixture: &Fixture) {
+    let mut spec = fixture.shell("cat /etc/apt/apt.conf.d/*");
+    std::fs::create_dir_all(upper(&spec).join("etc/apt/apt.conf.d")).unwrap();
+    let output = fixture.run(&spec);
+    if fixture.mode == Mode::Single {
+        assert_eq!(output.stdout, "APT::Sandbox::User \"root\";\n");
+        assert_eq!(output.exit.stubs, ["/etc/apt/apt.conf.d/99single-id"]);
+    } else {
+        assert!(output.exit.stubs.is_empty(), "{output:?}");
+    }
+    spec = fixture.shell(":");
+    assert!(fixture.run(&spec).exit.stubs.is_empty());
 }
