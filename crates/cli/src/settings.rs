@@ -32,6 +32,18 @@ pub(crate) fn open_store(root: Option<PathBuf>) -> Result<Store, Failure> {
     Ok(Store::open(&root)?)
 }
 
+/// A store that is swept when the command ends, well or not: what was thrown away or left half-done frees its space.
+#[derive(Debug)]
+pub(crate) struct Swept(pub(crate) Store);
+
+impl Drop for Swept {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.sweep() {
+            tracing::warn!(%error, "the store could not be swept");
+        }
+    }
+}
+
 fn caller_is_root() -> bool {
     rustix::process::getuid().is_root() && sandbox::userns::identity() == sandbox::Identity::Root
 }

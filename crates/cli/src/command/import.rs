@@ -16,7 +16,7 @@ use store::{Layer, Store};
 use super::enter_namespace;
 use crate::assemble::{self, Assembly};
 use crate::error::Failure;
-use crate::settings::open_store;
+use crate::settings::{Swept, open_store};
 use crate::{resolve, terminal};
 
 #[derive(Args, Debug)]
@@ -45,6 +45,7 @@ impl Arguments {
         let name = resolve::tag_name(&self.name)?;
         enter_namespace()?;
         let store = open_store(root)?;
+        let _swept = Swept(store.clone());
         let reader: Box<dyn Read + Send> = if self.file.as_os_str() == "-" {
             Box::new(io::stdin())
         } else {

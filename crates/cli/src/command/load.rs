@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::error::Failure;
-use crate::settings::open_store;
+use crate::settings::{Swept, open_store};
 use crate::{resolve, terminal};
 
 #[derive(Args, Debug)]
@@ -27,6 +27,7 @@ pub(crate) struct Arguments {
 impl Arguments {
     pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
         let store = open_store(root)?;
+        let _swept = Swept(store.clone());
         let path = self.input.or(self.path).filter(|p| p.as_os_str() != "-");
         let loaded = match &path {
             Some(path) if path.is_dir() => image::layout::read_dir(path, None, &store),

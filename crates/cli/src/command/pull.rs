@@ -9,7 +9,7 @@ use image::Platform;
 use super::enter_namespace;
 use crate::error::Failure;
 use crate::progress::Transfer;
-use crate::settings::{open_store, registry_options};
+use crate::settings::{Swept, open_store, registry_options};
 use crate::{resolve, terminal};
 
 #[derive(Args, Debug)]
@@ -30,6 +30,7 @@ impl Arguments {
     pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
         enter_namespace()?;
         let store = open_store(root)?;
+        let _swept = Swept(store.clone());
         let registry = registry::Registry::new(registry_options(self.registry.mirrors));
         let name = resolve::reference(&self.image)?.or_latest();
         let platform = self.platform.unwrap_or_else(Platform::host);

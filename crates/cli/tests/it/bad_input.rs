@@ -66,7 +66,7 @@ fn paths_cannot_leave_the_context() {
 fn stages_in_a_circle_or_unknown() {
     check("FROM b AS a\nFROM a AS b\nCOPY --from=c x /\nFROM b AS c\n", &["c"]);
     check(
-        "FROM busybox AS a\nCOPY --from=b /x /\nFROM a AS b\n",
+        "FROM busybox AS a\nCOPY --from=b /x /\nFROM busybox AS b\nFROM a\n",
         &["cannot copy from stage", "needs to be defined before"],
     );
     let env = TestEnv::with_busybox();

@@ -58,11 +58,6 @@ pub(crate) fn kiln_binary() -> PathBuf {
     std::env::var_os("KILN_BIN").map_or_else(|| env!("CARGO_BIN_EXE_kiln").into(), PathBuf::from)
 }
 
-pub(crate) fn testdata() -> PathBuf {
-    let here = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata");
-    std::env::var_os("KILN_TESTDATA").map_or_else(here, PathBuf::from)
-}
-
 /// True if a program is installed. `REQUIRE_TOOLS=1` turns its lack into a failure.
 pub(crate) fn has(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -1,6 +1,6 @@
 //! The real binary, end to end. Each module is a command or a way people use it.
 //!
-//! `KILN_BIN`, `KILN_TESTDATA` and `KILN_TEST_DEBIAN` say where things are when these tests run as another user.
+//! `KILN_BIN` and `KILN_TEST_DEBIAN` say where things are when these tests run as another user.
 
 mod bad_input;
 mod build;

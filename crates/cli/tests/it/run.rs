@@ -9,7 +9,7 @@ use crate::environment::{TestEnv, has, tool};
 fn exit_codes_are_dockers() {
     let env = TestEnv::with_busybox();
     env.kiln(["run", "--rm", "busybox", "sh", "-c", "exit 7"]).fails(7, &[]);
-    env.kiln(["run", "--rm", "busybox", "sh", "-c", "kill -TERM $$"]).fails(143, &[]);
+    env.kiln(["run", "--rm", "--init", "busybox", "sh", "-c", "kill -TERM $$"]).fails(143, &[]);
     env.kiln(["run", "--rm", "busybox", "no-such-program"]).fails(127, &["no-such-program"]);
     env.kiln(["run", "--rm", "busybox", "/etc/passwd"]).fails(126, &["/etc/passwd"]);
     env.kiln(["run", "--rm", "-v", "nope", "busybox", "true"]).fails(125, &["--volume nope"]);
@@ -33,7 +33,7 @@ fn flags_change_what_the_command_sees() {
     assert_eq!(sh(&["--network", "none"], "ls /sys/class/net"), "lo\n");
     assert_eq!(sh(&["--read-only"], "touch /x 2>/dev/null || echo no"), "no\n");
     assert_eq!(sh(&["--init"], "cat /proc/1/cmdline | tr '\\0' ' ' | grep -c 'sh -c'; true"), "0\n");
-    assert_eq!(sh(&[], "echo $$; cat /proc/1/comm"), "1\nsh\n");
+    assert_eq!(sh(&[], "echo $$; read name < /proc/1/comm; echo $name"), "1\nsh\n");
     assert_eq!(env.kiln(["run", "--rm", "--entrypoint", "echo", "busybox", "a", "b"]).ok().stdout, "a b\n");
 }
 

@@ -14,6 +14,7 @@ use crate::progress::Mode;
 use crate::{resolve, settings};
 
 #[derive(Args, Debug)]
+#[command(args_override_self = true)]
 pub(crate) struct Arguments {
     /// Directory of the build context; `-` reads a Dockerfile from stdin and has no context
     context: String,

@@ -22,7 +22,7 @@ use super::enter_namespace;
 use crate::error::Failure;
 use crate::progress::{self, Progress};
 use crate::resolve::{self, Pull};
-use crate::settings::{open_store, registry_options};
+use crate::settings::{Swept, open_store, registry_options};
 use crate::terminal;
 
 impl Arguments {
@@ -33,6 +33,7 @@ impl Arguments {
             enter_namespace()?;
         }
         let started = std::time::Instant::now();
+        let mut swept = None;
         let store = open_store(root)?;
         let registry = Registry::new(registry_options(std::mem::take(&mut options.mirrors)));
         let mut sources = Sources::default();
@@ -52,6 +53,7 @@ impl Arguments {
                 }
                 None => {
                     enter_namespace()?;
+                    swept = Some(Swept(store.clone()));
                     (solve(&plan, &options, &store, &registry, &contexts, &sources)?, true)
                 }
             };
@@ -60,6 +62,7 @@ impl Arguments {
         if ran || results.changed {
             store.sync()?;
         }
+        drop(swept);
         if options.progress == progress::Mode::Quiet {
             for image in &results.images {
                 terminal::result(&image.config.digest().to_string());
