@@ -71,6 +71,38 @@ fn any_archive_may_hold_names_of_whiteouts() {
 }
 
 #[test]
+fn an_archive_goes_into_what_is_there() {
+    let root = Root::new();
+    std::fs::create_dir_all(root.join("kept/by")).unwrap();
+    std::fs::set_permissions(root.join("kept"), std::fs::Permissions::from_mode(0o700)).unwrap();
+    std::fs::write(root.join("kept/mine"), "mine").unwrap();
+    std::fs::write(root.join("kept/old"), "old").unwrap();
+    std::os::unix::fs::symlink("kept", root.join("link")).unwrap();
+    let id = if is_root() { 1234 } else { rustix::process::geteuid().as_raw() };
+    let options = ApplyOptions { names: Names::Archive, owner: Some((id, id)), ..options() };
+    let tar =
+        Tar::default().file("kept/old", "new").file("fresh/x", "").directory("kept/by").file("link", "file").end();
+    let index = apply(&tar[..], root.fd().as_fd(), &[], &options).unwrap();
+    let expected = [
+        "/fresh directory 755",
+        "/fresh/x file of 0 644",
+        "/kept/by directory 755",
+        "/kept/old file of 3 644",
+        "/link file of 4 644",
+    ];
+    assert_eq!(brief(&index), expected);
+    assert_eq!(std::fs::metadata(root.join("kept")).unwrap().permissions().mode() & 0o7777, 0o700);
+    assert_eq!(std::fs::read(root.join("kept/mine")).unwrap(), b"mine");
+    assert_eq!(std::fs::read(root.join("kept/old")).unwrap(), b"new");
+    for name in ["fresh", "fresh/x", "kept/by", "kept/old"] {
+        assert_eq!(std::fs::metadata(root.join(name)).unwrap().uid(), id, "{name}");
+    }
+    let through = Tar::default().symlink("l", "kept").file("l/x", "").end();
+    let error = apply(&through[..], root.fd().as_fd(), &[], &options).unwrap_err();
+    assert_eq!(error.to_string(), "/l/x lies below a symbolic link");
+}
+
+#[test]
 fn of_one_name_the_last_member_wins() {
     let check = |tar: Tar, expected: &[&str]| {
         let root = Root::new();

@@ -194,7 +194,9 @@ fn limits() {
     let limited = |limits: Limits| ApplyOptions { limits, ..options() };
     let tar = Tar::default().file("a/b/c", "12345").file("d", "").end();
     let check = |limits, expected| check_error_with(&tar, &limited(limits), expected);
-    check(Limits { entries: 1, ..Limits::default() }, "/d goes beyond the limit on the number of entries");
+    check(Limits { entries: 3, ..Limits::default() }, "/d goes beyond the limit on the number of entries");
+    // Parents that no member names count, too.
+    check(Limits { entries: 1, ..Limits::default() }, "/a goes beyond the limit on the number of entries");
     check(Limits { depth: 2, ..Limits::default() }, "/a/b/c goes beyond the limit on the depth of a path");
     check(Limits { path: 4, ..Limits::default() }, "/a/b/c goes beyond the limit on the length of a path");
     check(Limits { total_bytes: 4, ..Limits::default() }, "/a/b/c goes beyond the limit on the size of all files");

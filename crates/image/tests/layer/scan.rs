@@ -18,8 +18,8 @@ fn overlay(name: &str) -> String {
     format!("{}.overlay.{name}", if is_root() { "trusted" } else { "user" })
 }
 
-fn set_time(file: impl AsRef<Path>, seconds: u64) {
-    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+fn set_time(file: impl AsRef<Path>, seconds: impl Into<f64>) {
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs_f64(seconds.into());
     std::fs::File::open(file).unwrap().set_modified(time).unwrap();
 }
 
@@ -270,21 +270,24 @@ fn mount_points_that_are_in_use_stay() {
 
 #[test]
 fn a_mount_point_does_not_change_the_time_of_its_directory() {
-    let check = |touched: bool, expected| {
+    let check = |touched: f64, expected: f64| {
         let upper = Upper::new(Tar::default().with(etc(), b"").file("etc/passwd", "1"));
         std::fs::write(upper.root.join("etc/passwd"), "2").unwrap();
         std::fs::write(upper.root.join("etc/hosts"), "").unwrap();
         set_time(upper.root.join("etc/hosts"), 500);
-        set_time(upper.root.join("etc"), if touched { 600 } else { 500 });
+        set_time(upper.root.join("etc"), touched);
         let scan = upper.scan_with(&ScanOptions { ignore: vec![path("etc/hosts")], ..upper.options() });
         assert_eq!(brief(&scan.index), ["/etc directory 755", "/etc/passwd file of 1 644"]);
-        let time = scan.index.get(&path("etc")).unwrap().metadata.mtime;
-        assert_eq!(time, Timestamp { seconds: expected, nanoseconds: 0 });
-        assert_eq!(time_of(upper.root.join("etc")), expected);
+        let Timestamp { seconds, nanoseconds } = scan.index.get(&path("etc")).unwrap().metadata.mtime;
+        assert_eq!(seconds as f64 + f64::from(nanoseconds) / 1e9, expected);
+        assert_eq!(time_of(upper.root.join("etc")), expected as i64);
     };
-    check(false, 100);
+    check(500.0, 100.0);
+    // The clocks of two files differ that much.
+    check(500.005, 100.0);
     // Something else happened in it later.
-    check(true, 600);
+    check(500.5, 500.5);
+    check(600.0, 600.0);
 }
 
 fn etc() -> tar::Header {

@@ -6,11 +6,12 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
 use super::super::fs::{self, DirCache};
 use super::super::{Entry, Ids, Index, Kind, LayerPath, Metadata};
+use super::target::Target;
 use super::{ApplyError, ApplyOptions, io_failed};
 use crate::digest::ContentHash;
 
@@ -31,12 +32,6 @@ pub(super) struct Disk<'a> {
 struct Skipped {
     xattrs: u64,
     devices: u64,
-}
-
-/// What a file may be named by to set its attributes.
-enum Target<'a> {
-    Open(BorrowedFd<'a>),
-    At(BorrowedFd<'a>, &'a [u8]),
 }
 
 impl<'a> Disk<'a> {
@@ -277,11 +272,11 @@ impl<'a> Disk<'a> {
         self.attributes(path, &Target::At(parent.as_fd(), name), &entry.metadata, made)
     }
 
-    /// Says what is in the index only.
-    pub(super) fn warn(&self) {
+    /// Logs how much is in the index only.
+    pub(super) fn log_skipped(&self) {
         let Skipped { xattrs, devices } = self.skipped;
         if xattrs + devices > 0 {
-            tracing::warn!(xattrs, devices, "the kernel does not let this process make all of the layer");
+            tracing::info!(xattrs, devices, "the kernel does not let this process make all of the layer");
         }
     }
 }
@@ -303,37 +298,4 @@ fn read_full(data: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> 
         }
     }
     Ok(filled)
-}
-
-impl Target<'_> {
-    fn chown(&self, owner: Option<Uid>, group: Option<Gid>) -> Result<(), Errno> {
-        match self {
-            Self::Open(fd) => rustix::fs::fchown(fd, owner, group),
-            Self::At(parent, name) => rustix::fs::chownat(parent, *name, owner, group, AtFlags::SYMLINK_NOFOLLOW),
-        }
-    }
-
-    /// Not for symbolic links, which have no mode.
-    fn chmod(&self, mode: Mode) -> Result<(), Errno> {
-        match self {
-            Self::Open(fd) => rustix::fs::fchmod(fd, mode),
-            Self::At(parent, name) => rustix::fs::chmodat(parent, *name, mode, AtFlags::empty()),
-        }
-    }
-
-    fn set_xattr(&self, name: &[u8], value: &[u8]) -> Result<(), Errno> {
-        match self {
-            Self::Open(fd) => rustix::fs::fsetxattr(fd, name, value, XattrFlags::empty()),
-            Self::At(parent, file) => {
-                rustix::fs::lsetxattr(fs::proc_path(parent, file), name, value, XattrFlags::empty())
-            }
-        }
-    }
-
-    fn utimens(&self, times: &rustix::fs::Timestamps) -> Result<(), Errno> {
-        match self {
-            Self::Open(fd) => rustix::fs::futimens(fd, times),
-            Self::At(parent, name) => rustix::fs::utimensat(parent, *name, times, AtFlags::SYMLINK_NOFOLLOW),
-        }
-    }
 }

@@ -11,12 +11,13 @@
 //!   directory is then opaque, anything else replaces what was there anyway.
 //! - Parents that no member names have the attributes they have in the layers below, else 0755, owner 0 and time 0.
 //! - Attributes and devices that the kernel does not let this process make (`EPERM`, `ENOTSUP`, in a user namespace above
-//!   all) are in the index but not on the disk, and one warning counts them.
+//!   all) are in the index but not on the disk; how many is logged.
 //! - Sockets do not exist in tars. Global PAX headers are ignored, as are AUFS's own files (`.wh..wh.*`).
 
 mod disk;
 mod hardlink;
 mod record;
+mod target;
 
 use std::io::{self, Read};
 use std::os::fd::BorrowedFd;
@@ -164,11 +165,9 @@ impl Apply<'_> {
     fn check_limits(&mut self, path: &LayerPath, member: &Member) -> Result<(), ApplyError> {
         let limits = &self.options.limits;
         let xattr_bytes: usize = member.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
-        self.entries += 1;
+        self.count_entry(path)?;
         self.bytes = self.bytes.saturating_add(member.size);
-        let what = if self.entries > limits.entries {
-            "the number of entries"
-        } else if self.bytes > limits.total_bytes {
+        let what = if self.bytes > limits.total_bytes {
             "the size of all files"
         } else if path.as_bytes().len() > limits.path {
             "the length of a path"
@@ -180,6 +179,14 @@ impl Apply<'_> {
             return Ok(());
         };
         Err(ApplyError::Limit { path: path.clone(), what })
+    }
+
+    fn count_entry(&mut self, path: &LayerPath) -> Result<(), ApplyError> {
+        self.entries += 1;
+        if self.entries > self.options.limits.entries {
+            return Err(ApplyError::Limit { path: path.clone(), what: "the number of entries" });
+        }
+        Ok(())
     }
 
     fn metadata(&self, member: &Member) -> Metadata {
@@ -236,6 +243,7 @@ impl Apply<'_> {
             return Err(ApplyError::BelowFile { path: path.clone() });
         }
         self.make_parents(&parent)?;
+        self.count_entry(&parent)?;
         let metadata = hardlink::parent_metadata(self.parents, &parent, self.options);
         self.directory(&parent, metadata)
     }
@@ -260,7 +268,7 @@ impl Apply<'_> {
         self.whiteouts()?;
         let (index, made) = self.record.finish();
         self.disk.finish_directories(&index, &made)?;
-        self.disk.warn();
+        self.disk.log_skipped();
         Ok(index)
     }
 

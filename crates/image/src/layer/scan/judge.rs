@@ -92,6 +92,16 @@ fn same_but_time(before: &Entry, found: &Found) -> bool {
             == (&found.metadata.mode, &found.metadata.uid, &found.metadata.gid, &found.metadata.xattrs)
 }
 
+/// The longest tick of Linux's timer: `CONFIG_HZ` is 100 at least.
+const TICK: u32 = 10_000_000;
+
+fn a_tick_after(Timestamp { seconds, nanoseconds }: Timestamp) -> Timestamp {
+    match nanoseconds.saturating_add(TICK).checked_sub(1_000_000_000) {
+        Some(nanoseconds) => Timestamp { seconds: seconds.saturating_add(1), nanoseconds },
+        None => Timestamp { seconds, nanoseconds: nanoseconds + TICK },
+    }
+}
+
 struct Judge<'a> {
     verdict: Verdict,
     /// How many paths are kept in each directory.
@@ -149,9 +159,10 @@ impl Judge<'_> {
             found.kind = Some(Kind::Directory { opaque: false });
             self.verdict.needless_opaque.push(at);
         }
-        // If nothing in it has changed since, it was a mount point that gave it its time.
+        // If nothing in it has changed since, it was a mount point that gave it its time. For two files touched at once
+        // the kernel may read a fine clock and a coarse one, which are a tick apart.
         let Some(before) = before.filter(|before| is_directory(before)) else { return };
-        if self.newest_stub[at].is_some_and(|stub| found.metadata.mtime <= stub) {
+        if self.newest_stub[at].is_some_and(|stub| found.metadata.mtime <= a_tick_after(stub)) {
             found.metadata.mtime = before.metadata.mtime;
         }
     }

@@ -4,6 +4,8 @@
 //! extension headers have a bound, PAX attributes and all sparse formats are known, and one rule decides which bytes are
 //! written for an entry.
 
+mod extension;
+mod numeric;
 mod pax;
 mod reader;
 mod sparse;

@@ -5,8 +5,10 @@ use std::io::{self, BufRead, BufReader, Read};
 use ::tar::{EntryType, Header};
 
 use super::super::{Timestamp, Xattrs};
+use super::extension::Extension;
+use super::numeric::{checksum_matches, numeric};
 use super::sparse::{self, Extent};
-use super::{BLOCK, padding, pax};
+use super::{BLOCK, padding};
 
 /// A tar that cannot be read on.
 #[derive(Debug, thiserror::Error)]
@@ -79,19 +81,6 @@ pub struct TarReader<R> {
     extent: Option<Extent>,
 }
 
-/// What extension headers say about the next member.
-#[derive(Debug, Default)]
-pub(super) struct Extension {
-    path: Option<Vec<u8>>,
-    link: Option<Vec<u8>>,
-    size: Option<u64>,
-    uid: Option<u64>,
-    gid: Option<u64>,
-    mtime: Option<Timestamp>,
-    xattrs: Xattrs,
-    pub(super) sparse: sparse::Pax,
-}
-
 impl<R: Read> TarReader<R> {
     /// Reads from `input`, which need not be buffered.
     pub fn new(input: R) -> Self {
@@ -116,13 +105,15 @@ impl<R: Read> TarReader<R> {
             match header.as_old().linkflag[0] {
                 b'x' => {
                     let records = self.extension(&header)?;
-                    self.pax(&mut extension, &records)?;
+                    if !extension.take(&records) {
+                        return self.malformed("improper extended header");
+                    }
                 }
                 // Global headers hold comments in practice; what they say about members is ignored, as by others who
                 // apply layers.
                 b'g' | b'V' => drop(self.extension(&header)?),
-                b'L' => extension.path = Some(until_nul(self.extension(&header)?)),
-                b'K' => extension.link = Some(until_nul(self.extension(&header)?)),
+                b'L' => extension.take_path(self.extension(&header)?),
+                b'K' => extension.take_link(self.extension(&header)?),
                 _ => return self.member(&header, extension).map(Some),
             }
         }
@@ -190,25 +181,6 @@ impl<R: Read> TarReader<R> {
         let skipped = io::copy(&mut self.input.by_ref().take(len), &mut io::sink())?;
         self.offset += skipped;
         if skipped == len { Ok(()) } else { Err(TarError::Truncated) }
-    }
-
-    fn pax(&self, extension: &mut Extension, mut records: &[u8]) -> Result<(), TarError> {
-        while !records.is_empty() {
-            let record = pax::next_record(&mut records);
-            if !record.is_some_and(|(key, value)| extension.record(key, value)) {
-                return self.malformed("improper extended header");
-            }
-        }
-        extension.xattrs.sort_by(|a, b| a.0.cmp(&b.0));
-        // Of two with one name the last wins.
-        extension.xattrs.dedup_by(|later, first| {
-            let same = later.0 == first.0;
-            if same {
-                std::mem::swap(later, first);
-            }
-            same
-        });
-        Ok(())
     }
 
     fn member(&mut self, header: &Header, mut extension: Extension) -> Result<Member, TarError> {
@@ -304,66 +276,6 @@ impl<R: Read> TarReader<R> {
     fn number(&self, field: &[u8]) -> Result<i64, TarError> {
         numeric(field).map_or_else(|| self.malformed("improper number in a header"), Ok)
     }
-}
-
-impl Extension {
-    /// Takes one record; false if its value is improper. An empty value takes back what was said before.
-    fn record(&mut self, key: &[u8], value: &[u8]) -> bool {
-        let number = || if value.is_empty() { Some(None) } else { pax::decimal(value).map(Some) };
-        let name = || (!value.is_empty()).then(|| value.to_vec());
-        match key {
-            b"path" => self.path = name(),
-            b"linkpath" => self.link = name(),
-            b"size" => return number().map(|size| self.size = size).is_some(),
-            b"uid" => return number().map(|uid| self.uid = uid).is_some(),
-            b"gid" => return number().map(|gid| self.gid = gid).is_some(),
-            b"mtime" if value.is_empty() => self.mtime = None,
-            b"mtime" => return pax::time(value).map(|mtime| self.mtime = Some(mtime)).is_some(),
-            _ => return self.other_record(key, value),
-        }
-        true
-    }
-
-    fn other_record(&mut self, key: &[u8], value: &[u8]) -> bool {
-        if let Some(name) = pax::xattr_name(key) {
-            let proper = !name.is_empty() && !name.contains(&0);
-            self.xattrs.push((name.into(), value.into()));
-            return proper;
-        }
-        self.sparse.record(key, value)
-    }
-}
-
-/// Reads a number in octal, or binary as GNU tar writes what does not fit (the high bit of the first byte says so).
-fn numeric(field: &[u8]) -> Option<i64> {
-    let (&first, rest) = field.split_first()?;
-    if first & 0x80 != 0 {
-        let start = if first & 0x40 != 0 { -1_i64 << 6 | i64::from(first & 0x3f) } else { i64::from(first & 0x3f) };
-        return rest.iter().try_fold(start, |number, &b| Some(number.checked_mul(256)? | i64::from(b)));
-    }
-    let text = field.trim_ascii_start();
-    let text = &text[..text.iter().position(|b| matches!(b, 0 | b' ')).unwrap_or(text.len())];
-    text.iter().try_fold(0_i64, |number, &b| match b {
-        b'0'..=b'7' => number.checked_mul(8)?.checked_add(i64::from(b - b'0')),
-        _ => None,
-    })
-}
-
-/// True if the sum over the header is what it says. Some old writers summed signed bytes.
-fn checksum_matches(header: &Header) -> bool {
-    let bytes = header.as_bytes();
-    let blanks = 8 * i64::from(b' ');
-    let all = || bytes[..148].iter().chain(&bytes[156..]);
-    let unsigned: i64 = blanks + all().map(|&b| i64::from(b)).sum::<i64>();
-    let signed: i64 = blanks + all().map(|&b| i64::from(b as i8)).sum::<i64>();
-    numeric(&header.as_old().cksum).is_some_and(|sum| sum == unsigned || sum == signed)
-}
-
-fn until_nul(mut name: Vec<u8>) -> Vec<u8> {
-    if let Some(end) = name.iter().position(|&b| b == 0) {
-        name.truncate(end);
-    }
-    name
 }
 
 /// The data of a member, holes filled with zeros.

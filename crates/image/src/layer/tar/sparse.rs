@@ -4,7 +4,8 @@ use std::io::Read;
 
 use ::tar::Header;
 
-use super::reader::{Extension, TarError, TarReader};
+use super::extension::Extension;
+use super::reader::{TarError, TarReader};
 use super::{BLOCK, pax};
 
 /// A run of data in a file.

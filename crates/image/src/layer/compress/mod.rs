@@ -4,15 +4,16 @@
 //! them one after the other. Blocks go to threads of their own, come back in order, and only so many are under way at a
 //! time, so that memory does not grow with the stream. A stream of one block starts no thread.
 
-use std::collections::VecDeque;
+mod codec;
+mod pool;
+
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 
 use sha2::{Digest as _, Sha256};
 
+use self::codec::Codec;
+use self::pool::Pool;
 use crate::digest::Digest;
 use crate::media_type;
 
@@ -179,131 +180,4 @@ impl<W: Write> Hashed<W> {
         self.size += bytes.len() as u64;
         self.out.write_all(bytes)
     }
-}
-
-/// Compresses one block after the other.
-enum Codec {
-    None(Vec<u8>),
-    Gzip(libdeflater::Compressor, Vec<u8>),
-    Zstd(zstd::bulk::Compressor<'static>, Vec<u8>),
-}
-
-impl std::fmt::Debug for Codec {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Codec").finish_non_exhaustive()
-    }
-}
-
-impl Codec {
-    fn new(compression: Compression) -> io::Result<Self> {
-        Ok(match compression {
-            Compression::None => Self::None(Vec::new()),
-            Compression::Gzip { level } => {
-                let level = i32::try_from(level).ok().and_then(|level| libdeflater::CompressionLvl::new(level).ok());
-                let level = level.ok_or_else(|| io::Error::other("there is no such level of gzip"))?;
-                Self::Gzip(libdeflater::Compressor::new(level), Vec::new())
-            }
-            Compression::Zstd { level } => Self::Zstd(zstd::bulk::Compressor::new(level)?, Vec::new()),
-        })
-    }
-
-    fn compress(&mut self, block: &[u8]) -> io::Result<&[u8]> {
-        let (out, len) = match self {
-            Self::None(out) => {
-                out.clear();
-                out.extend_from_slice(block);
-                (out, block.len())
-            }
-            Self::Gzip(codec, out) => {
-                // libdeflate writes no name, no time, and 255 ("unknown") for the system: nothing of this machine.
-                out.resize(codec.gzip_compress_bound(block.len()), 0);
-                let len = codec.gzip_compress(block, out).map_err(io::Error::other)?;
-                (out, len)
-            }
-            Self::Zstd(codec, out) => {
-                out.clear();
-                out.reserve(zstd::zstd_safe::compress_bound(block.len()));
-                let len = codec.compress_to_buffer(block, out)?;
-                (out, len)
-            }
-        };
-        Ok(&out[..len])
-    }
-}
-
-type Reply = io::Result<Vec<u8>>;
-
-/// A block to compress, and where the result goes.
-struct Job {
-    block: Arc<Vec<u8>>,
-    reply: SyncSender<Reply>,
-}
-
-/// Threads that compress, and one that hashes what goes in.
-#[derive(Debug)]
-struct Pool {
-    jobs: SyncSender<Job>,
-    hashing: SyncSender<Arc<Vec<u8>>>,
-    hasher: JoinHandle<[u8; 32]>,
-    /// Results still to come, in order.
-    pending: VecDeque<Receiver<Reply>>,
-    most_pending: usize,
-}
-
-impl Pool {
-    fn start(compression: Compression, threads: usize) -> io::Result<Self> {
-        let most_pending = threads + 2;
-        let (jobs, queue) = sync_channel::<Job>(most_pending);
-        let queue = Arc::new(Mutex::new(queue));
-        for _ in 0..threads {
-            let (mut codec, queue) = (Codec::new(compression)?, Arc::clone(&queue));
-            std::thread::Builder::new().name("compress".into()).spawn(move || work(&mut codec, &queue))?;
-        }
-        let (hashing, blocks) = sync_channel::<Arc<Vec<u8>>>(most_pending);
-        let hash =
-            move || blocks.iter().fold(Sha256::new(), |hasher, block| hasher.chain_update(&**block)).finalize().into();
-        let hasher = std::thread::Builder::new().name("hash".into()).spawn(hash)?;
-        Ok(Self { jobs, hashing, hasher, pending: VecDeque::new(), most_pending })
-    }
-
-    fn submit(&mut self, block: Vec<u8>, out: &mut Hashed<impl Write>) -> io::Result<()> {
-        if self.pending.len() == self.most_pending {
-            self.write_oldest(out)?;
-        }
-        let block = Arc::new(block);
-        let (reply, result) = sync_channel(1);
-        self.hashing.send(Arc::clone(&block)).map_err(|_| thread_died())?;
-        self.jobs.send(Job { block, reply }).map_err(|_| thread_died())?;
-        self.pending.push_back(result);
-        Ok(())
-    }
-
-    fn write_oldest(&mut self, out: &mut Hashed<impl Write>) -> io::Result<()> {
-        match self.pending.pop_front() {
-            Some(result) => out.write_all(&result.recv().map_err(|_| thread_died())??),
-            None => Ok(()),
-        }
-    }
-
-    fn finish(mut self, out: &mut Hashed<impl Write>) -> io::Result<[u8; 32]> {
-        drop(self.hashing);
-        while let Some(result) = self.pending.pop_front() {
-            out.write_all(&result.recv().map_err(|_| thread_died())??)?;
-        }
-        self.hasher.join().map_err(|_| thread_died())
-    }
-}
-
-/// Compresses until there are no more jobs.
-fn work(codec: &mut Codec, queue: &Mutex<Receiver<Job>>) {
-    loop {
-        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Job { block, reply }) = job else { return };
-        // Nobody waits for it any more when writing failed.
-        let _ = reply.send(codec.compress(&block).map(<[u8]>::to_vec));
-    }
-}
-
-fn thread_died() -> io::Error {
-    io::Error::other("a thread that compresses or hashes has died")
 }
