@@ -105,14 +105,18 @@ struct Seen {
 impl Context {
     /// Opens the directory `root`. `ignore` hides paths of it; the stat index is kept in `store`.
     pub fn open(root: &Path, ignore: Ignore, store: &Store) -> Result<Self, SolveErrorKind> {
+        // The coarse clock is the one file systems use: a fine one would be ahead of them.
+        let now = rustix::time::clock_gettime(ClockId::RealtimeCoarse);
+        let started = Timestamp { seconds: now.tv_sec, nanoseconds: u32::try_from(now.tv_nsec).unwrap_or_default() };
+        Self::open_at(root, ignore, store, started)
+    }
+
+    fn open_at(root: &Path, ignore: Ignore, store: &Store, started: Timestamp) -> Result<Self, SolveErrorKind> {
         let fail = |source| SolveErrorKind::Context { action: "open", path: root.display().to_string(), source };
         let root = std::fs::canonicalize(root).map_err(fail)?;
         let fail = |source: rustix::io::Errno| fail(source.into());
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(&root, flags, Mode::empty()).map_err(fail)?;
-        // The coarse clock is the one file systems use: a fine one would be ahead of them.
-        let now = rustix::time::clock_gettime(ClockId::RealtimeCoarse);
-        let started = Timestamp { seconds: now.tv_sec, nanoseconds: u32::try_from(now.tv_nsec).unwrap_or_default() };
         let mut hasher = Hasher::new("context");
         hasher.bytes(root.as_os_str().as_encoded_bytes());
         let id = blake3::Hash::from_bytes(hasher.finish()).to_hex()[..32].to_owned();

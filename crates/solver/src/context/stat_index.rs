@@ -155,7 +155,7 @@ pub(super) fn encode(known: &StatIndex, seen: &Seen, started: Timestamp) -> Opti
         let new: Vec<_> = nodes.iter().copied().filter(|node| is_new(node)).collect();
         directories.insert(path, merged(known, path, &new));
     }
-    if !changed {
+    if !changed && !known.directories.keys().any(|path| is_gone(seen, path)) {
         return None;
     }
     for (path, range) in &known.directories {

@@ -166,7 +166,7 @@ fn what_climbs_out_is_an_error() {
 
 #[test]
 fn a_damaged_archive_is_an_error() {
-    let mut broken = archive(&[("a", 'f', 0o644, "a long text that is cut off")]);
+    let broken = archive(&[("a", 'f', 0o644, "a long text that is cut off")]);
     broken.file.set_len(520).unwrap();
     let probe = Probe::new(&Fake::new(), &path("/d"), None).unwrap();
     let mut layout = Layout::new(probe, Attributes::default());

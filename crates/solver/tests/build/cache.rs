@@ -1,0 +1,167 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use solver::{Cancel, Event, Outcome};
+
+use crate::Case;
+use crate::env::Env;
+
+pub(crate) const CASES: &[Case] = &[
+    ("cache::a_second_build_runs_nothing", a_second_build_runs_nothing),
+    ("cache::what_changes_a_copy", what_changes_a_copy),
+    ("cache::early_cutoff_across_stages", early_cutoff_across_stages),
+    ("cache::early_cutoff_of_what_always_runs", early_cutoff_of_what_always_runs),
+    ("cache::a_copy_does_not_depend_on_what_it_does_not_read", a_copy_does_not_depend_on_what_it_does_not_read),
+    ("cache::a_hit_needs_no_base_layers", a_hit_needs_no_base_layers),
+    ("cache::equal_vertices_run_once", equal_vertices_run_once),
+    ("cache::two_builds_at_once_run_it_once", two_builds_at_once_run_it_once),
+    ("cache::another_checkout_hits", another_checkout_hits),
+    ("cache::records_name_their_inputs", records_name_their_inputs),
+];
+
+const TEXT: &str = "FROM base AS first\nWORKDIR /w\nCOPY . .\nRUN cat a > /out\nFROM base\nCOPY --from=0 /out /\nRUN --mount=type=bind,from=first,target=/m cat /m/out > /x\n";
+
+fn a_second_build_runs_nothing() {
+    let env = Env::new();
+    env.file("a", "1").file("d/b", "2");
+    let first = env.build(TEXT);
+    let known = env.known(&first.plan).unwrap();
+    assert_eq!(known.targets[0].layers, first.solution.targets[0].layers);
+    assert_eq!(known.targets[0].content, first.solution.targets[0].content);
+    let second = env.build(TEXT);
+    assert!(second.ran().is_empty(), "{:?}", second.ran());
+    assert!(second.events.iter().all(|event| matches!(event, Event::Cached { .. })), "{:?}", second.events);
+    assert_eq!(second.events.len(), second.plan.vertices.len());
+}
+
+fn what_changes_a_copy() {
+    let env = Env::new();
+    env.file("a", "1").file("d/b", "2");
+    let at = |name: &str| env.context.join(name);
+    let plan = env.build("FROM base\nCOPY . /c\n").plan;
+    let check = |what: &str, hit: bool| {
+        assert_eq!(env.known(&plan).is_some(), hit, "{what}");
+        env.build_plan(plan.clone());
+    };
+    check("nothing", true);
+    fs::File::options().write(true).open(at("a")).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    check("a time", true);
+    fs::write(at("a"), "1").unwrap();
+    check("the same written again", true);
+    fs::write(at("a"), "2").unwrap();
+    check("data", false);
+    fs::set_permissions(at("a"), fs::Permissions::from_mode(0o600)).unwrap();
+    check("mode", false);
+    fs::rename(at("a"), at("e")).unwrap();
+    check("name", false);
+    fs::remove_file(at("e")).unwrap();
+    fs::create_dir(at("e")).unwrap();
+    check("a directory for a file", false);
+    fs::remove_dir(at("e")).unwrap();
+    std::os::unix::fs::symlink("d", at("e")).unwrap();
+    check("a link for a directory", false);
+    fs::remove_file(at("e")).unwrap();
+    check("gone", false);
+    std::os::unix::fs::chown(at("d/b"), Some(5), Some(5)).unwrap();
+    check("owner, which a context has none of", true);
+}
+
+fn early_cutoff_across_stages() {
+    let env = Env::new();
+    env.file("a", "x\n");
+    let text =
+        "FROM base AS b\nCOPY a /\nRUN wc -l < /a > /out\nFROM base\nCOPY --from=b /out /\nRUN cat /out > /final\n";
+    let first = env.build(text);
+    env.file("a", "another\n");
+    let second = env.build(text);
+    assert_eq!(second.outcome("RUN wc"), Outcome::Unchanged);
+    assert_eq!(second.ran().len(), 2, "{:?}", second.ran());
+    assert_eq!(second.solution.targets[0].layers, first.solution.targets[0].layers);
+}
+
+fn early_cutoff_of_what_always_runs() {
+    let env = Env::new();
+    let text = "FROM base\nRUN echo 1 > /a\nRUN cat /a > /b\n";
+    let first = env.build(text);
+    let plan = env.plan_with(text, |options| options.no_cache = true);
+    assert!(env.known(&plan).is_none());
+    let again = env.build_plan(plan);
+    assert_eq!(again.ran().len(), 2);
+    assert_eq!(again.outcome("echo 1"), Outcome::Unchanged);
+    assert_eq!(again.solution.targets[0].layers, first.solution.targets[0].layers, "times included");
+}
+
+fn a_copy_does_not_depend_on_what_it_does_not_read() {
+    let env = Env::new();
+    env.file("a", "1");
+    let first = env.build("FROM base\nRUN echo 1 > /x\nCOPY a /data/\n");
+    let second = env.build("FROM base\nRUN echo 2 > /x\nCOPY a /data/\n");
+    assert_eq!(second.ran().len(), 1);
+    assert_eq!(second.layer_id("COPY"), first.layer_id("COPY"));
+    let third = env.build("FROM base\nRUN chmod 700 /data\nCOPY a /data/\n");
+    assert_eq!(third.ran().len(), 2);
+    assert_eq!(third.stat("/data"), "700 0:0");
+}
+
+fn a_hit_needs_no_base_layers() {
+    let env = Env::new();
+    env.file("a", "1");
+    let first = env.build(TEXT);
+    let layer = env.store.layer_of_diff_id(&env.base.config.diff_ids()[0]).unwrap().unwrap();
+    assert!(env.store.remove_layer(&layer).unwrap());
+    let known = env.known(&first.plan).expect("everything is known");
+    assert_eq!(known.targets[0].layers, first.solution.targets[0].layers);
+    // What misses has it unpacked again.
+    env.file("a", "2");
+    assert_eq!(env.build(TEXT).read("/x"), "2");
+}
+
+fn equal_vertices_run_once() {
+    let env = Env::new();
+    let built = env.build(
+        "FROM base AS a\nRUN echo same >> /x; sleep 0.2\nFROM base AS b\nRUN echo same >> /x; sleep 0.2\n\
+         FROM base\nCOPY --from=a /x /a\nCOPY --from=b /x /b\n",
+    );
+    let ran: Vec<_> = built.ran().into_iter().filter(|name| name.contains("RUN")).collect();
+    assert_eq!(ran.len(), 1, "{ran:?}");
+}
+
+fn two_builds_at_once_run_it_once() {
+    let env = Env::new();
+    let plan = env.plan("FROM base\nRUN echo once > /x; sleep 0.2\n");
+    let solve = || env.solve(&plan, &Cancel::new(), |_| {}).0.unwrap();
+    let (one, other) = std::thread::scope(|scope| {
+        let other = scope.spawn(solve);
+        (solve(), other.join().unwrap())
+    });
+    assert_eq!(one.targets[0].layers, other.targets[0].layers);
+    let ran = [&one, &other].iter().filter(|solution| solution.vertices[1].outcome == Outcome::Ran).count();
+    assert_eq!(ran, 1);
+}
+
+fn another_checkout_hits() {
+    let mut env = Env::new();
+    env.file("a", "1").file("d/b", "2");
+    let plan = env.build(TEXT).plan;
+    env.context = env.store.directory().join("elsewhere");
+    env.file("d/b", "2").file("a", "1");
+    assert!(env.known(&plan).is_some());
+}
+
+fn records_name_their_inputs() {
+    let env = Env::new();
+    env.file("d/a", "1");
+    let built = env.build("FROM base\nENV TOKEN=hidden\nCOPY d /d\nRUN true\n");
+    let record = |what: &str| {
+        let at = built.plan.vertices.iter().position(|vertex| vertex.name.contains(what)).unwrap();
+        let key = built.solution.vertices[at].key.unwrap();
+        let digits = key.hex();
+        let bytes = std::array::from_fn(|at| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).unwrap());
+        env.store.record(&store::RecordKey(bytes)).unwrap().unwrap().inputs
+    };
+    let names = |inputs: &[store::RecordInput]| inputs.iter().map(|input| input.name.clone()).collect::<Vec<_>>();
+    assert!(names(&record("COPY")).contains(&"file d/a".to_owned()));
+    let run = record("RUN");
+    assert!(names(&run).contains(&"env TOKEN".to_owned()) && names(&run).contains(&"parent".to_owned()));
+    assert!(run.iter().all(|input| !input.value.contains("hidden")));
+}
