@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use image::layer::{ApplyError, ApplyOptions, Ids, OverlayXattr, apply};
@@ -10,8 +11,10 @@ use image::{ContentHash, Entry, Index, Kind, LayerPath, Metadata, Timestamp};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+/// True for root of the machine: that of a user namespace can do no more than others (`PROC_USER_INIT_INO`).
 pub(crate) fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
+    let initial = std::fs::metadata("/proc/self/ns/user").is_ok_and(|namespace| namespace.ino() == 0xEFFF_FFFD);
+    rustix::process::geteuid().is_root() && initial
 }
 
 /// True, with a word about it, if a test that needs root has to be left out.
