@@ -2,14 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use image::layer::Index;
 use image::{LayerPath, Timestamp};
 use plan::{Op, OpDigest, ResolvedBase, VertexId};
 use registry::Registry;
 use sandbox::{Launcher, Network};
-use store::{LayerDraft, LayerId, Record, RecordInput, Store};
+use store::{KeyLock, LayerDraft, LayerId, Record, RecordInput, Store};
 
 use crate::context::Contexts;
 use crate::error::{Result, SolveErrorKind};
@@ -20,6 +20,9 @@ use crate::session::{Found, Session};
 use crate::solution::Outcome;
 use crate::worker::{Job, Worker};
 use crate::write::Disk;
+
+/// How often a key that somebody else computes is tried.
+const PATIENCE: Duration = Duration::from_millis(10);
 
 /// What the command line and the machine say about every op.
 #[derive(Clone, Debug)]
@@ -121,6 +124,17 @@ impl<'a> LocalWorker<'a> {
         Ok(made)
     }
 
+    /// Waits for the lock of a key, but no longer than the build is wanted.
+    fn lock_key(&self, job: Job<'_>, key: Key) -> Result<KeyLock> {
+        loop {
+            job.check_canceled()?;
+            if let Some(lock) = self.store().try_lock_key(&key.record())? {
+                return Ok(lock);
+            }
+            std::thread::sleep(PATIENCE);
+        }
+    }
+
     /// Returns the record of `key` if somebody has computed it since it was looked up.
     fn computed_meanwhile(&self, job: Job<'_>, key: Key) -> Result<Option<Record>> {
         if job.vertex().ignore_cache && !lock(&self.computed).contains(&key) {
@@ -153,8 +167,7 @@ impl Worker for LocalWorker<'_> {
 
     fn execute(&self, job: Job<'_>, key: Key) -> Result<Made> {
         // Whoever else needs this key, in this process or another, waits here and then finds the record.
-        let _lock = self.store().lock_key(&key.record())?;
-        job.check_canceled()?;
+        let _lock = self.lock_key(job, key)?;
         if let Some(record) = self.computed_meanwhile(job, key)? {
             return Ok(Made::from_record(&record));
         }
@@ -171,9 +184,9 @@ impl Worker for LocalWorker<'_> {
         ops::copy::prepare(self, job, ancestor)
     }
 
-    fn finish(&self) -> Result<()> {
+    fn finish(&self) {
         lock(&self.prepared).clear();
-        self.session.contexts.save()
+        self.session.contexts.save();
     }
 }
 

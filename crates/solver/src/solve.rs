@@ -40,7 +40,7 @@ pub fn solve(
         failure: Mutex::default(),
     };
     let finished = build.run(plan, cancel);
-    let saved = worker.finish();
+    worker.finish();
     build.tell_unused_bases(finished);
     if let Some(error) = build.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(error);
@@ -48,7 +48,7 @@ pub fn solve(
     if !finished {
         return Err(SolveError::canceled());
     }
-    saved.and_then(|()| results.solution()).map_err(|kind| SolveError { vertex: None, kind })
+    results.solution().map_err(|kind| SolveError { vertex: None, kind })
 }
 
 /// What comes back to the thread that has the schedule.
@@ -119,17 +119,23 @@ impl<W: Worker> Build<'_, W> {
 
     fn begin<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, actions: Vec<Action>, sender: &Sender<Message>) {
         for action in actions {
-            let sender = sender.clone();
-            scope.spawn(move || {
-                let reply = catch_unwind(AssertUnwindSafe(|| self.perform(action)));
-                let reply = reply.unwrap_or_else(|_| {
-                    let id = action_vertex(action);
-                    self.fail(id, SolveErrorKind::Panicked);
-                    Reply::Failed(id.0 as usize)
-                });
-                let _ = sender.send(Message::Reply(reply));
-            });
+            let to = sender.clone();
+            let thread = std::thread::Builder::new().spawn_scoped(scope, move || self.perform_and_reply(action, &to));
+            if thread.is_err() {
+                // No more threads to be had: one thing after the other is slow, and works.
+                self.perform_and_reply(action, sender);
+            }
         }
+    }
+
+    fn perform_and_reply(&self, action: Action, sender: &Sender<Message>) {
+        let reply = catch_unwind(AssertUnwindSafe(|| self.perform(action)));
+        let reply = reply.unwrap_or_else(|_| {
+            let id = action_vertex(action);
+            self.fail(id, SolveErrorKind::Panicked);
+            Reply::Failed(id.0 as usize)
+        });
+        let _ = sender.send(Message::Reply(reply));
     }
 
     fn job(&self, id: VertexId) -> Job<'_> {
@@ -269,3 +275,6 @@ fn reply_vertex(reply: Reply) -> VertexId {
     | Reply::Failed(at)) = reply;
     vertex_id(at)
 }
+
+#[cfg(test)]
+mod tests;

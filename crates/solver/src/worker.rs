@@ -69,5 +69,5 @@ pub trait Worker: Sync {
     fn prepare(&self, job: Job<'_>, ancestor: Option<VertexId>) -> Result<(), SolveErrorKind>;
 
     /// Called once when nothing runs any more.
-    fn finish(&self) -> Result<(), SolveErrorKind>;
+    fn finish(&self);
 }

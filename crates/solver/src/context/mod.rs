@@ -64,9 +64,11 @@ impl Contexts {
         })
     }
 
-    /// Writes the stat indexes that have something new.
-    pub(crate) fn save(&self) -> Result<()> {
-        self.0.values().try_for_each(Context::save)
+    /// Writes the stat indexes that have something new. One that cannot be written costs time in the next build, no more.
+    pub(crate) fn save(&self) {
+        for context in self.0.values() {
+            let _ = context.save();
+        }
     }
 }
 
@@ -260,6 +262,11 @@ impl Files for Context {
 }
 
 impl Context {
+    /// True if everything at and below `path` that was looked at is still as it was then.
+    pub(crate) fn is_still(&self, path: &LayerPath) -> Result<bool> {
+        self.0.as_ref().map_or(Ok(true), |directory| directory.is_still(path))
+    }
+
     /// True if something below `path` is kept from view, so that the directory cannot be shown as it is.
     pub(crate) fn hides_below(&self, path: &LayerPath) -> Result<bool> {
         let Some(directory) = &self.0 else { return Ok(false) };

@@ -64,6 +64,8 @@ pub(super) struct Listing {
     pub(super) nodes: Vec<Arc<Node>>,
     /// Something was left out.
     pub(super) hides: bool,
+    /// The stat index knows names here that are gone or have changed.
+    pub(super) outdates: bool,
 }
 
 impl Listing {
@@ -76,6 +78,12 @@ impl Listing {
 impl Node {
     pub(super) fn know(&mut self, fact: Fact, was_known: bool) {
         self.was_known = self.fact.set(fact).is_ok() && was_known;
+    }
+
+    /// True if `other`, seen later, is the same as far as statx(2) tells.
+    pub(super) fn is_still(&self, other: &Self) -> bool {
+        let what = |node: &Self| (node.kind, node.mode, node.size, node.mtime, node.ctime, node.inode, node.special);
+        self.name == other.name && what(self) == what(other)
     }
 
     /// Returns the node as a copy sees it: owned by root. Without its fact, data and links are blank.

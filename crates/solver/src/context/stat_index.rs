@@ -17,7 +17,7 @@ use std::ops::Range;
 use image::{LayerPath, Timestamp};
 
 use super::Seen;
-use super::node::{Fact, Node, NodeKind};
+use super::node::{Fact, Listing, Node, NodeKind};
 
 const MAGIC: &[u8] = b"kiln stat index 1\n";
 
@@ -54,17 +54,12 @@ impl StatIndex {
     /// Returns what is known of the children of `path`, to be asked for in order.
     pub(super) fn directory(&self, path: &LayerPath) -> Known<'_> {
         let range = self.directories.get(path).cloned().unwrap_or_default();
-        Known { reader: Reader { bytes: &self.bytes[..range.end], at: range.start }, next: None }
+        Known { reader: Reader { bytes: &self.bytes[..range.end], at: range.start }, next: None, unused: 0 }
     }
 
     /// Returns what is known of one child of `parent`.
     pub(super) fn find(&self, parent: &LayerPath, node: &Node) -> Option<Fact> {
         self.directory(parent).find(node)
-    }
-
-    fn count(&self, path: &LayerPath) -> usize {
-        let mut known = self.directory(path);
-        std::iter::from_fn(|| known.read()).count()
     }
 }
 
@@ -72,6 +67,8 @@ impl StatIndex {
 pub(super) struct Known<'a> {
     reader: Reader<'a>,
     next: Option<Line<'a>>,
+    /// Lines that were of no use.
+    unused: usize,
 }
 
 struct Line<'a> {
@@ -90,14 +87,24 @@ impl<'a> Known<'a> {
             }
             let line = self.next.as_ref()?;
             match line.name.cmp(&node.name) {
-                std::cmp::Ordering::Less => self.next = None,
+                std::cmp::Ordering::Less => {
+                    self.next = None;
+                    self.unused += 1;
+                }
                 std::cmp::Ordering::Greater => return None,
                 std::cmp::Ordering::Equal => {
-                    let same = line.stat == stat(node).as_slice();
-                    return if same { decode_fact(line.fact) } else { None };
+                    let fact = if line.stat == stat(node) { decode_fact(line.fact) } else { None };
+                    self.unused += usize::from(fact.is_none());
+                    self.next = None;
+                    return fact;
                 }
             }
         }
+    }
+
+    /// True if some lines say nothing that is still so.
+    pub(super) fn is_outdated(mut self) -> bool {
+        self.unused > 0 || self.next.is_some() || self.read().is_some()
     }
 
     fn read(&mut self) -> Option<Line<'a>> {
@@ -139,24 +146,23 @@ fn stat(node: &Node) -> [u8; STAT] {
 /// Returns the index after a build, or `None` if it would say the same as `known`.
 pub(super) fn encode(known: &StatIndex, seen: &Seen, started: Timestamp) -> Option<Vec<u8>> {
     let is_new = |node: &Node| !node.was_known && node.fact.get().is_some() && !is_racy(node, started);
-    let mut changed = false;
+    let singles = singles(seen);
+    let new_single = singles.values().flatten().any(|node| is_new(node));
+    let changed = |listing: &Listing| listing.outdates || listing.nodes.iter().any(|node| is_new(node));
+    let gone = || known.directories.keys().any(|path| is_gone(seen, path));
+    if !new_single && !seen.listed.values().any(|listing| changed(listing)) && !gone() {
+        return None;
+    }
     let mut directories: BTreeMap<&LayerPath, Vec<u8>> = BTreeMap::new();
     for (path, listing) in &seen.listed {
-        let nodes = listing.nodes.iter();
-        let kept = nodes.clone().filter(|node| node.was_known).count();
-        changed |= kept != known.count(path) || nodes.clone().any(|node| is_new(node));
         let mut block = Vec::new();
-        nodes.filter(|node| node.was_known || is_new(node)).for_each(|node| put_node(&mut block, node));
+        let kept = listing.nodes.iter().filter(|node| node.was_known || is_new(node));
+        kept.for_each(|node| put_node(&mut block, node));
         directories.insert(path, block);
     }
-    let singles = singles(seen);
     for (path, nodes) in &singles {
-        changed |= nodes.iter().any(|node| is_new(node));
         let new: Vec<_> = nodes.iter().copied().filter(|node| is_new(node)).collect();
         directories.insert(path, merged(known, path, &new));
-    }
-    if !changed && !known.directories.keys().any(|path| is_gone(seen, path)) {
-        return None;
     }
     for (path, range) in &known.directories {
         if !is_gone(seen, path) {

@@ -71,7 +71,9 @@ impl Directory {
             return Ok(Arc::clone(listing));
         }
         let hits = self.known_hits(path);
-        let listing = Arc::new(self.list(path, &hits)?);
+        let mut listing = self.list(path, &hits)?;
+        self.keep_singles(path, &mut listing.nodes);
+        let listing = Arc::new(listing);
         // Two threads may have listed it; the first is the truth for all.
         Ok(Arc::clone(self.seen().listed.entry(path.clone()).or_insert(listing)))
     }
@@ -116,8 +118,7 @@ impl Directory {
             }
             nodes.push(Arc::new(node));
         }
-        self.keep_singles(path, &mut nodes);
-        Ok(Listing { nodes, hides })
+        Ok(Listing { nodes, hides, outdates: known.is_outdated() })
     }
 
     /// What was looked at before stays what it was.
@@ -133,6 +134,27 @@ impl Directory {
                 *node = Arc::clone(single);
             }
         }
+    }
+
+    /// True if everything at and below `path` that was looked at is still as it was then.
+    pub(super) fn is_still(&self, path: &LayerPath) -> Result<bool> {
+        let listed: Vec<_> = {
+            let seen = self.seen();
+            let below = seen.listed.iter().filter(|(at, _)| at.starts_with(path));
+            below.map(|(at, listing)| (at.clone(), Arc::clone(listing))).collect()
+        };
+        for (at, before) in &listed {
+            let now = self.list(at, &self.known_hits(at))?;
+            let same = before.nodes.iter().zip(&now.nodes).all(|(before, now)| before.is_still(now));
+            if !same || before.nodes.len() != now.nodes.len() {
+                return Ok(false);
+            }
+        }
+        let before = self.node(path)?;
+        Ok(match (before, self.stat(path)?) {
+            (Some(before), Some(now)) => before.is_still(&now),
+            (before, now) => before.is_none() && now.is_none(),
+        })
     }
 
     fn learn_all(&self, unknown: &[&(LayerPath, Arc<Node>)]) -> Result<()> {

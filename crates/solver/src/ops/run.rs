@@ -1,9 +1,11 @@
 //! `RUN`: a command in a box, and what it changed.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
+use dockerfile::Span;
 use image::layer::{Lower, ScanOptions, scan};
 use image::{Entry, Kind, LayerPath, Metadata};
 use plan::{Input, MountKind, Run, RunNetwork, RunSecurity, VertexId};
@@ -39,8 +41,26 @@ pub(crate) fn execute(worker: &LocalWorker<'_>, job: Job<'_>, run: &Run, key: Ke
     let spec = spec(worker, job, run, &draft, mounts, &mut scratches)?;
     let stubs = run_box(worker, job, run, &spec)?;
     let index = changes(worker, &root, &draft, &stubs)?;
+    let faithful = mounts_are_still(worker, job, run)?;
     let inputs = inputs::run(run, job.content(job.vertex().parent), &reads);
-    Ok(OpResult { key, op: job.vertex().digest, draft, index, faithful: true, inputs })
+    Ok(OpResult { key, op: job.vertex().digest, draft, index, faithful, inputs })
+}
+
+/// True if what was mounted of contexts is still what the key was made of: they are live directories, and somebody may
+/// have saved a file meanwhile.
+fn mounts_are_still(worker: &LocalWorker<'_>, job: Job<'_>, run: &Run) -> Result<bool> {
+    for mount in &run.mounts {
+        let MountKind::Bind { input, path } = &mount.kind else { continue };
+        let Input::Context(name) = input_of(job.vertex(), *input)? else { continue };
+        let selection = worker.session.context_selection(name, path, Purpose::Mount, Span::default())?;
+        let context = worker.session.contexts.need(name)?;
+        for taken in &selection.taken {
+            if !context.is_still(&taken.root.path)? {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }
 
 /// Runs the command to its end, and returns the mount points that were made for it.
@@ -146,7 +166,12 @@ fn lowers(
 ) -> Result<Vec<PathBuf>> {
     let layers = worker.session.layers(job.results, id)?.ok_or(SolveErrorKind::Plan("base layers are missing"))?;
     let mut lowers = Vec::with_capacity(layers.len());
+    let mut seen = HashSet::new();
     for id in layers.iter().rev() {
+        // Overlay takes each directory once. Where a layer comes twice, the lower one shows nowhere.
+        if !seen.insert(id) {
+            continue;
+        }
         let layer = worker.store().layer(id)?;
         if !layer.index()?.entries().is_empty() {
             lowers.push(layer.tree().to_owned());
@@ -179,8 +204,7 @@ fn mounts(
             MountKind::Tmpfs { size } => sandbox::MountKind::Tmpfs { size: *size, mode: 0o1777 },
             MountKind::Bind { input, path } => {
                 let input = input_of(job.vertex(), *input)?;
-                let selection =
-                    worker.session.selection(job.results, input, path, Purpose::Mount, dockerfile::Span::default())?;
+                let selection = worker.session.selection(job.results, input, path, Purpose::Mount, Span::default())?;
                 reads.push((mount.target.clone(), selection.mounted()));
                 bind(worker, job, input, path, &selection, mount.read_only, scratches)?
             }
@@ -213,7 +237,7 @@ fn bind(
     let context = worker.session.contexts.need(name)?;
     let taken = selection.taken.first().ok_or(SolveErrorKind::Plan("a mount without a path"))?;
     if let Some(root) = context.root().filter(|_| read_only)
-        && !context.hides_below(&taken.root.path)?
+        && !(taken.is_directory() && context.hides_below(&taken.root.path)?)
     {
         // As it is: nothing is copied. What belongs to whom shows, though, where a copy would be root's.
         let source = root.join(taken.root.path.as_path());

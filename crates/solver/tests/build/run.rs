@@ -17,6 +17,8 @@ pub(crate) const CASES: &[Case] = &[
     ("run::cancel_kills", cancel_kills),
     ("run::the_first_failure_stops_the_others", the_first_failure_stops_the_others),
     ("run::a_chain", a_chain),
+    ("run::a_context_that_changes_under_a_command", a_context_that_changes_under_a_command),
+    ("run::the_same_layer_twice", the_same_layer_twice),
 ];
 
 fn leaves_what_it_changed() {
@@ -163,4 +165,28 @@ fn a_chain() {
     let built = env.build(&text);
     assert_eq!(built.read("/log").lines().count(), 30);
     assert_eq!(built.ran().len(), 30);
+}
+
+fn a_context_that_changes_under_a_command() {
+    let env = Env::new();
+    env.file("a", "before");
+    let plan = env.plan("FROM base\nRUN --mount=type=bind,target=/c echo started; sleep 0.3; cat /c/a > /x\n");
+    let (result, _) = env.solve(&plan, &Cancel::new(), |event| {
+        if matches!(event, Event::Output { .. }) {
+            env.file("a", "meanwhile");
+        }
+    });
+    result.unwrap();
+    env.file("a", "before");
+    assert!(env.known(&plan).is_none(), "what it gave belongs to no key");
+    assert_eq!(env.build_plan(plan).read("/x"), "before");
+}
+
+fn the_same_layer_twice() {
+    let env = Env::new();
+    env.file("a", "1").file("b", "2");
+    let built = env.build("FROM base\nRUN touch /x\nCOPY a /x\nCOPY b /x\nCOPY a /x\nCOPY b /x\nRUN cat /x > /y\n");
+    assert_eq!(built.read("/y"), "2");
+    let layers = &built.solution.targets[0].layers;
+    assert_eq!(layers[1].layer, layers[3].layer);
 }
