@@ -34,25 +34,26 @@ pub(crate) fn swap_escape(text: &str, escape: char) -> Cow<'_, str> {
 
 /// Returns `text` with ASCII white space written as spaces, which hold its place.
 pub(crate) fn plain_spaces(text: &str) -> Cow<'_, str> {
-    replace_spaces(text, |character| matches!(character, '\t'..='\r'))
+    let is_other = |character| matches!(character, '\t'..='\r');
+    if text.contains(is_other) { Cow::Owned(text.replace(is_other, " ")) } else { Cow::Borrowed(text) }
 }
 
-/// Returns `text` with all white space written as spaces, as many as it has bytes.
+/// Returns `text` with all white space written as spaces, as many as it has bytes; but white space behind an escape
+/// character stays, since one space of several must not be escaped.
 pub(crate) fn all_spaces(text: &str) -> Cow<'_, str> {
-    replace_spaces(text, |character| character != ' ' && character.is_whitespace())
-}
-
-fn replace_spaces(text: &str, is_space: impl Fn(char) -> bool) -> Cow<'_, str> {
-    if !text.contains(&is_space) {
+    let is_other = |character: char| character != ' ' && character.is_whitespace();
+    if !text.contains(is_other) {
         return Cow::Borrowed(text);
     }
     let mut replaced = String::with_capacity(text.len());
+    let mut escaped = false;
     for character in text.chars() {
-        if is_space(character) {
+        if is_other(character) && !escaped {
             replaced.extend(std::iter::repeat_n(' ', character.len_utf8()));
         } else {
             replaced.push(character);
         }
+        escaped = character == '\\' && !escaped;
     }
     Cow::Owned(replaced)
 }
@@ -71,5 +72,6 @@ mod tests {
     fn spaces_hold_the_place_of_white_space() {
         assert_eq!(plain_spaces("a\tb\u{a0}c"), "a b\u{a0}c");
         assert_eq!(all_spaces("a\tb\u{a0}c\u{3000}é"), "a b  c   é");
+        assert_eq!(all_spaces("a\\\u{a0}b\\\\\u{a0}c"), "a\\\u{a0}b\\\\  c");
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Pure: no I/O, no environment. [`parse`] goes on after a mistake and reports all it finds.
 
+// For the parsers that pest generates.
+extern crate alloc;
+
 pub mod ast;
 pub mod diagnostic;
 mod grammar;

@@ -292,8 +292,6 @@ fn path() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
-
     #[test]
     fn the_walk_is_the_literal_reading(
         patterns in prop::collection::vec((pattern(), any::<bool>()), 1..5),

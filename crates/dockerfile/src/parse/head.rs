@@ -30,28 +30,30 @@ impl<'a> Head<'a> {
     /// Splits a logical line, or the text behind `ONBUILD`.
     pub(super) fn split(fragment: Fragment<'a>) -> Self {
         let fragment = fragment.trim();
-        let nothing = || fragment.slice(0..0);
-        let mut head = Head { keyword: nothing(), flags: Vec::new(), all: nothing(), rest: nothing() };
-        let Ok(mut pairs) = Grammar::parse(Rule::head, fragment.normalized()) else { return head };
-        let mut end = 0;
-        for pair in pairs.next().into_iter().flat_map(Pair::into_inner) {
-            let range = pair.as_span().start()..pair.as_span().end();
-            if pair.as_rule() == Rule::keyword {
-                end = range.end;
-                head.keyword = fragment.slice(range);
-                head.all = fragment.from(end).trim();
-            } else if pair.as_rule() == Rule::flag {
-                end = range.end;
-                let text = unescape(pair, fragment);
-                if text == "--" {
-                    break;
-                }
-                head.flags.push(Flag::new(&text, fragment.slice(range)));
-            }
-        }
-        head.rest = fragment.from(end).trim();
-        head
+        let end = fragment.normalized().find(' ').unwrap_or(fragment.text().len());
+        let (keyword, all) = (fragment.slice(0..end), fragment.from(end).trim());
+        let (flags, end) = flags(all);
+        Self { keyword, flags, all, rest: all.from(end).trim() }
     }
+}
+
+/// Returns the flags at the start of a text, and where they end.
+fn flags(fragment: Fragment<'_>) -> (Vec<Flag>, usize) {
+    let (mut flags, mut end) = (Vec::new(), 0);
+    if !fragment.text().starts_with("--") {
+        return (flags, end);
+    }
+    let parsed = Grammar::parse(Rule::flags, fragment.normalized()).ok().and_then(|mut pairs| pairs.next());
+    for pair in parsed.into_iter().flat_map(Pair::into_inner) {
+        let range = pair.as_span().start()..pair.as_span().end();
+        end = range.end;
+        let text = unescape(pair, fragment);
+        if text == "--" {
+            break;
+        }
+        flags.push(Flag::new(&text, fragment.slice(range)));
+    }
+    (flags, end)
 }
 
 impl Flag {

@@ -8,8 +8,8 @@ use crate::grammar::line::{Grammar, Rule};
 use crate::lines::Fragment;
 use crate::source::Spanned;
 
-/// Deeper arrays are not looked into: they are no JSON to us.
-const MAX_DEPTH: usize = 100;
+/// Arrays with more brackets are not looked into: they are no JSON to us. The grammar recurses for each.
+const MAX_BRACKETS: usize = 64;
 
 /// What a text is.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(super) fn read(fragment: Fragment<'_>) -> Json {
         let strings = strings.map(|string| decode(string, fragment)).collect::<Option<_>>();
         return strings.map_or(Json::No, Json::Strings);
     }
-    let array = depth(text) <= MAX_DEPTH && Grammar::parse(Rule::array, text).is_ok();
+    let array = brackets(text) <= MAX_BRACKETS && Grammar::parse(Rule::array, text).is_ok();
     if array { Json::Other } else { Json::No }
 }
 
@@ -43,7 +43,7 @@ pub(super) fn not_strings(fragment: Fragment<'_>) -> Diagnostic {
 }
 
 /// Returns an upper bound of the nesting, strings not told apart.
-fn depth(text: &str) -> usize {
+fn brackets(text: &str) -> usize {
     text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count()
 }
 
