@@ -78,14 +78,14 @@ pub enum SolveErrorKind {
     Write { action: &'static str, path: PathBuf, source: io::Error },
     /// The layers of a base image could not be fetched.
     #[error("failed to fetch the base image")]
-    Base(#[source] registry::Error),
+    Base(#[source] Box<registry::Error>),
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error("failed to run {:?}", .argv.join(" "))]
-    Sandbox { argv: Vec<String>, source: sandbox::Error },
+    Sandbox { argv: Vec<String>, source: Box<sandbox::Error> },
     /// What a command wrote could not be read back.
     #[error("failed to read what the command wrote")]
-    Scan(#[source] image::layer::ScanError),
+    Scan(#[source] Box<image::layer::ScanError>),
     /// A stack of layers that overlay cannot hold.
     #[error("{layers} layers are more than an overlay can hold")]
     TooManyLayers { layers: usize },

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use dockerfile::ignore::ParentHits;
+use image::layer::Xattrs;
 use image::{ContentHash, Entry, Kind, LayerPath, Metadata, Timestamp};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -54,7 +55,7 @@ pub(super) struct Fact {
     pub(super) content: [u8; 32],
     /// Of a symbolic link.
     pub(super) target: Box<[u8]>,
-    pub(super) xattrs: Vec<(Box<[u8]>, Box<[u8]>)>,
+    pub(super) xattrs: Xattrs,
 }
 
 /// A directory read whole.

@@ -103,7 +103,7 @@ impl<'a> Known<'a> {
     }
 
     /// True if some lines say nothing that is still so.
-    pub(super) fn is_outdated(mut self) -> bool {
+    pub(super) fn leaves_some(mut self) -> bool {
         self.unused > 0 || self.next.is_some() || self.read().is_some()
     }
 

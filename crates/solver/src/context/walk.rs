@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use dockerfile::ignore::ParentHits;
+use image::layer::Xattrs;
 use image::{Entry, Kind, LayerPath};
 use rustix::fs::{FileType, OFlags, RawDir};
 use rustix::io::Errno;
@@ -118,7 +119,7 @@ impl Directory {
             }
             nodes.push(Arc::new(node));
         }
-        Ok(Listing { nodes, hides, outdates: known.is_outdated() })
+        Ok(Listing { nodes, hides, outdates: known.leaves_some() })
     }
 
     /// What was looked at before stays what it was.
@@ -272,11 +273,13 @@ fn link(found: &[(LayerPath, Arc<Node>)], entries: &mut [Entry]) {
     }
 }
 
+type Name = (Box<[u8]>, FileType);
+
 /// Returns the names in a directory, sorted.
-fn names(directory: &OwnedFd) -> Result<Vec<(Box<[u8]>, FileType)>, Errno> {
+fn names(directory: &OwnedFd) -> Result<Vec<Name>, Errno> {
     let mut buffer = [MaybeUninit::uninit(); 16 << 10];
     let mut entries = RawDir::new(directory.as_fd(), &mut buffer);
-    let mut names: Vec<(Box<[u8]>, FileType)> = Vec::new();
+    let mut names: Vec<Name> = Vec::new();
     while let Some(entry) = entries.next() {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
@@ -298,7 +301,7 @@ fn stat(directory: &OwnedFd, name: &[u8]) -> Result<Option<Node>, Errno> {
 
 /// Returns the attributes that are worth copying: not those of the machine's own security policy, of its overlays or of
 /// a desktop.
-fn xattrs(fd: impl AsFd) -> Result<Vec<(Box<[u8]>, Box<[u8]>)>, Errno> {
+fn xattrs(fd: impl AsFd) -> Result<Xattrs, Errno> {
     let mut list = [0u8; 4096];
     let mut large = Vec::new();
     let names = match rustix::fs::flistxattr(&fd, &mut list[..]) {

@@ -133,20 +133,24 @@ impl Arrivals {
     fn wait_for(&mut self, at: usize, watcher: &Watcher) -> Result<()> {
         loop {
             if let Some(result) = self.here.remove(&at) {
-                return result.map_err(SolveErrorKind::Base);
+                return result.map_err(fetch_failed);
             }
             if watcher.stop.is_canceled() {
                 return Err(SolveErrorKind::Canceled);
             }
             match self.receiver.recv_timeout(PATIENCE) {
                 // One that fails fails the build at once, whichever is waited for.
-                Ok((_, Err(error))) => return Err(SolveErrorKind::Base(error)),
+                Ok((_, Err(error))) => return Err(fetch_failed(error)),
                 Ok((at, result)) => drop(self.here.insert(at, result)),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err(SolveErrorKind::Panicked),
             }
         }
     }
+}
+
+fn fetch_failed(error: registry::Error) -> SolveErrorKind {
+    SolveErrorKind::Base(Box::new(error))
 }
 
 struct Transfers {

@@ -65,7 +65,7 @@ fn mounts_are_still(worker: &LocalWorker<'_>, job: Job<'_>, run: &Run) -> Result
 
 /// Runs the command to its end, and returns the mount points that were made for it.
 fn run_box(worker: &LocalWorker<'_>, job: Job<'_>, run: &Run, spec: &Spec) -> Result<Vec<String>> {
-    let fail = |source| SolveErrorKind::Sandbox { argv: run.argv.clone(), source };
+    let fail = |source| SolveErrorKind::Sandbox { argv: run.argv.clone(), source: Box::new(source) };
     let pipe = |source: rustix::io::Errno| {
         fail(sandbox::Error::Setup { doing: "making pipes".to_owned(), source: source.into() })
     };
@@ -97,7 +97,7 @@ fn changes(worker: &LocalWorker<'_>, root: &Root, draft: &LayerDraft, stubs: &[S
         Root::Tree(tree) => &Parent(tree),
         Root::Nothing(_) => &Empty,
     };
-    Ok(scan(tree.as_fd(), lower, &options).map_err(SolveErrorKind::Scan)?.index)
+    Ok(scan(tree.as_fd(), lower, &options).map_err(|error| SolveErrorKind::Scan(Box::new(error)))?.index)
 }
 
 struct Parent<'a>(&'a Tree);
