@@ -6,6 +6,8 @@
 
 mod beneath;
 mod node;
+mod queue;
+mod read;
 mod stat_index;
 mod walk;
 

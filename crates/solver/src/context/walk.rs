@@ -1,24 +1,19 @@
 //! Walking a context: directories listed and files hashed by a few threads that end with the walk.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 
 use dockerfile::ignore::ParentHits;
-use image::layer::Xattrs;
 use image::{Entry, Kind, LayerPath};
 use rustix::fs::{FileType, OFlags, RawDir};
 use rustix::io::Errno;
 
-use super::node::{Fact, Listing, Node, NodeKind};
+use super::node::{Listing, Node, NodeKind};
+use super::queue::Queue;
 use super::{Directory, beneath, text};
-use crate::error::{Result, SolveErrorKind};
-
-/// With fewer paths than this, a second thread costs more than it gives.
-const WORTH_A_THREAD: usize = 192;
+use crate::error::Result;
 
 impl Directory {
     /// Returns everything below `path` with its facts, in order. An ignored directory is there only for what is below it.
@@ -157,88 +152,6 @@ impl Directory {
             (before, now) => before.is_none() && now.is_none(),
         })
     }
-
-    fn learn_all(&self, unknown: &[&(LayerPath, Arc<Node>)]) -> Result<()> {
-        let next = AtomicUsize::new(0);
-        let work = || {
-            let mut buffer = Vec::new();
-            while let Some((path, node)) = unknown.get(next.fetch_add(1, Ordering::Relaxed)) {
-                if let Err(error) = self.learn_with(path, node, &mut buffer) {
-                    next.store(unknown.len(), Ordering::Relaxed);
-                    return Err(error);
-                }
-            }
-            Ok(())
-        };
-        let bytes: u64 = unknown.iter().map(|(_, node)| node.size).sum();
-        let threads = if bytes > 1 << 20 || unknown.len() > 32 { crate::cores().min(unknown.len()) } else { 1 };
-        std::thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-            let mut result = work();
-            for other in others {
-                result = result.and(other.join().unwrap_or(Err(SolveErrorKind::Canceled)));
-            }
-            result
-        })
-    }
-
-    /// Reads what only reading tells of a node.
-    pub(super) fn learn(&self, path: &LayerPath, node: &Node) -> Result<()> {
-        self.learn_with(path, node, &mut Vec::new())
-    }
-
-    fn learn_with(&self, path: &LayerPath, node: &Node, buffer: &mut Vec<u8>) -> Result<()> {
-        if node.fact.get().is_some() {
-            return Ok(());
-        }
-        let mut fact = Fact::default();
-        match node.kind {
-            NodeKind::File => {
-                let file = self.open_file(path, false)?;
-                fact.xattrs = xattrs(&file).map_err(self.fail("read the attributes of", path))?;
-                let (size, content) = crate::write::copy_and_hash(&mut &file, None, buffer).map_err(|source| {
-                    SolveErrorKind::Context { action: "read", path: text(path).into_owned(), source }
-                })?;
-                (fact.size, fact.content) = (size, content.0);
-            }
-            NodeKind::Directory => {
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-                let directory = beneath::open(&self.fd, path, flags).map_err(self.fail("open", path))?;
-                fact.xattrs = xattrs(&directory).map_err(self.fail("read the attributes of", path))?;
-            }
-            NodeKind::Symlink => {
-                let parent = path.parent().unwrap_or_default();
-                let flags = OFlags::PATH | OFlags::DIRECTORY;
-                let parent = beneath::open(&self.fd, &parent, flags).map_err(self.fail("open", path))?;
-                let target = rustix::fs::readlinkat(&parent, path.file_name(), Vec::new());
-                fact.target = target.map_err(self.fail("read the link", path))?.into_bytes().into();
-            }
-            NodeKind::CharDevice | NodeKind::BlockDevice | NodeKind::Fifo | NodeKind::Socket => {}
-        }
-        // Another thread may have been faster; then its fact stands.
-        let _ = node.fact.set(fact);
-        Ok(())
-    }
-
-    pub(super) fn open_file(&self, path: &LayerPath, socket: bool) -> Result<File> {
-        if socket {
-            return rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, rustix::fs::Mode::empty())
-                .map(File::from)
-                .map_err(self.fail("open", path));
-        }
-        // Not to wait for a writer, should a fifo stand there by now.
-        let fd = beneath::open(&self.fd, path, OFlags::RDONLY | OFlags::NONBLOCK).map_err(self.fail("open", path))?;
-        Ok(File::from(fd))
-    }
-
-    /// Returns the root of the context; the name and the place of it are the caller's.
-    pub(super) fn root_entry(&self) -> Result<Entry> {
-        let root = LayerPath::root();
-        let mut node = beneath::node(&self.fd, b".").map_err(self.fail("stat", &root))?;
-        let xattrs = xattrs(&self.fd).map_err(self.fail("read the attributes of", &root))?;
-        node.know(Fact { xattrs, ..Fact::default() }, false);
-        Ok(node.entry(root))
-    }
 }
 
 /// Appends all that is below `path`, without ignored directories in which nothing is left.
@@ -296,101 +209,5 @@ fn stat(directory: &OwnedFd, name: &[u8]) -> Result<Option<Node>, Errno> {
         // Gone since the directory was read.
         Err(Errno::NOENT) => Ok(None),
         result => result.map(Some),
-    }
-}
-
-/// Returns the attributes that are worth copying: not those of the machine's own security policy, of its overlays or of
-/// a desktop.
-fn xattrs(fd: impl AsFd) -> Result<Xattrs, Errno> {
-    let mut list = [0u8; 4096];
-    let mut large = Vec::new();
-    let names = match rustix::fs::flistxattr(&fd, &mut list[..]) {
-        Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
-        Ok(len) => &list[..len],
-        Err(Errno::RANGE) => {
-            large.resize(64 << 10, 0);
-            let len = rustix::fs::flistxattr(&fd, &mut large[..])?;
-            &large[..len]
-        }
-        Err(error) => return Err(error),
-    };
-    let mut found = Vec::new();
-    for name in names.split(|&b| b == 0).filter(|name| is_copied(name)) {
-        let mut value = vec![0; 64 << 10];
-        match rustix::fs::fgetxattr(&fd, name, &mut value[..]) {
-            Ok(len) => found.push((Box::from(name), Box::from(&value[..len]))),
-            Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::PERM) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    found.sort_unstable();
-    Ok(found)
-}
-
-fn is_copied(name: &[u8]) -> bool {
-    let own =
-        name.starts_with(b"user.") && !name.starts_with(b"user.overlay.") && !name.starts_with(b"user.com.apple.");
-    own || name == b"security.capability"
-}
-
-/// Directories still to be listed.
-struct Queue {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-struct State {
-    pending: Vec<LayerPath>,
-    busy: usize,
-    found: usize,
-    error: Option<SolveErrorKind>,
-}
-
-impl Queue {
-    fn new(path: LayerPath) -> Self {
-        let state = State { pending: vec![path], busy: 0, found: 0, error: None };
-        Self { state: Mutex::new(state), changed: Condvar::new() }
-    }
-
-    /// Takes a directory; waits for one while others may still find some.
-    fn next(&self) -> Option<LayerPath> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if let Some(path) = state.pending.pop() {
-                state.busy += 1;
-                return Some(path);
-            }
-            if state.busy == 0 {
-                return None;
-            }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn done(&self, result: Result<(usize, Vec<LayerPath>)>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.busy -= 1;
-        match result {
-            Ok((found, directories)) if state.error.is_none() => {
-                state.found += found;
-                state.pending.extend(directories.into_iter().rev());
-            }
-            Ok(_) => {}
-            Err(error) => {
-                state.pending.clear();
-                state.error.get_or_insert(error);
-            }
-        }
-        self.changed.notify_all();
-    }
-
-    fn is_worth_a_thread(&self) -> bool {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.found >= WORTH_A_THREAD && state.pending.len() > 1
-    }
-
-    fn finish(self) -> Result<()> {
-        let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        state.error.map_or(Ok(()), Err)
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod archive;
 pub(crate) mod base;
 pub(crate) mod copy;
 pub(crate) mod inputs;
+mod mounts;
 pub(crate) mod output;
 pub(crate) mod predict;
 pub(crate) mod run;

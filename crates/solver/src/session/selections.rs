@@ -1,0 +1,197 @@
+//! What sources and mounts take, and the hashes of that, remembered where it costs something to find out.
+
+use std::io::Read;
+use std::sync::{Arc, PoisonError};
+
+use dockerfile::Span;
+use image::Kind;
+use image::layer::{Format, TarReader};
+use plan::{ContextName, Copy, CopySource, Input, Vertex, VertexId};
+
+use super::{Session, input_of, read_fact, write_fact};
+use crate::error::Result;
+use crate::files::{Files, Nothing};
+use crate::key::Hasher;
+use crate::results::Results;
+use crate::select::{Selection, Taken, select, select_path};
+
+/// What a selection is for: it decides what is hashed of it.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Purpose {
+    Copy,
+    /// `ADD`: it also matters whether a file is an archive.
+    Add,
+    Mount,
+}
+
+impl Purpose {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Copy => "copy",
+            Self::Add => "add",
+            Self::Mount => "mount",
+        }
+    }
+
+    pub(super) fn of(copy: &Copy) -> Self {
+        if copy.unpack { Self::Add } else { Self::Copy }
+    }
+}
+
+/// The hash of a selection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Selected {
+    pub(super) hash: [u8; 32],
+    /// Something in it will be extracted.
+    pub(super) archives: bool,
+}
+
+impl Session<'_> {
+    /// Returns the hash of what an input's pattern takes.
+    pub(super) fn selected(
+        &self,
+        results: &Results<'_>,
+        input: &Input,
+        pattern: &str,
+        purpose: Purpose,
+        span: Span,
+    ) -> Result<Option<Selected>> {
+        match input {
+            Input::Context(name) => {
+                let context = self.contexts.need(name)?;
+                let selection = self.context_selection(name, pattern, purpose, span)?;
+                self.hash(context, &selection, purpose).map(Some)
+            }
+            Input::Empty => {
+                let selection = select_for(&Nothing, pattern, purpose, span)?;
+                self.hash(&Nothing, &selection, purpose).map(Some)
+            }
+            Input::Vertex(id) => self.tree_selected(results, *id, pattern, purpose, span),
+        }
+    }
+
+    fn tree_selected(
+        &self,
+        results: &Results<'_>,
+        id: VertexId,
+        pattern: &str,
+        purpose: Purpose,
+        span: Span,
+    ) -> Result<Option<Selected>> {
+        let mut hasher = Hasher::new("selection fact");
+        hasher.bytes(&results.content(Some(id)).0);
+        hasher.text(purpose.name());
+        hasher.text(pattern);
+        let fact = hasher.record();
+        if let Some((hash, archives)) = self.store.fact(&fact)?.as_deref().and_then(read_fact) {
+            return Ok(Some(Selected { hash, archives }));
+        }
+        let Some(root) = self.root(results, Some(id))? else { return Ok(None) };
+        let selection = select_for(root.files(), pattern, purpose, span)?;
+        let selected = self.hash(root.files(), &selection, purpose)?;
+        self.store.put_fact(&fact, &write_fact(&selected.hash, selected.archives))?;
+        Ok(Some(selected))
+    }
+
+    fn hash(&self, files: &dyn Files, selection: &Selection, purpose: Purpose) -> Result<Selected> {
+        let hash = match purpose {
+            Purpose::Mount => selection.mounted(),
+            Purpose::Copy | Purpose::Add => selection.copied(),
+        };
+        let mut archives = false;
+        if purpose == Purpose::Add {
+            for taken in &selection.taken {
+                archives |= self.is_archive(files, taken)?;
+            }
+        }
+        Ok(Selected { hash, archives })
+    }
+
+    /// Returns what a pattern takes of a context; the same every time.
+    pub(crate) fn context_selection(
+        &self,
+        name: &ContextName,
+        pattern: &str,
+        purpose: Purpose,
+        span: Span,
+    ) -> Result<Arc<Selection>> {
+        let key = (name.clone(), pattern.to_owned(), purpose);
+        let lock = || self.selections.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(selection) = lock().get(&key) {
+            return Ok(Arc::clone(selection));
+        }
+        let selection = Arc::new(select_for(self.contexts.need(name)?, pattern, purpose, span)?);
+        Ok(Arc::clone(lock().entry(key).or_insert(selection)))
+    }
+
+    /// Returns what a pattern takes of an input whose bytes are here.
+    pub(crate) fn selection(
+        &self,
+        results: &Results<'_>,
+        input: &Input,
+        pattern: &str,
+        purpose: Purpose,
+        span: Span,
+    ) -> Result<Arc<Selection>> {
+        match input {
+            Input::Context(name) => self.context_selection(name, pattern, purpose, span),
+            Input::Empty => select_for(&Nothing, pattern, purpose, span).map(Arc::new),
+            Input::Vertex(id) => {
+                let root = self.need_root(results, Some(*id))?;
+                select_for(root.files(), pattern, purpose, span).map(Arc::new)
+            }
+        }
+    }
+
+    /// True if one of the sources is an archive.
+    pub(crate) fn extracts(&self, results: &Results<'_>, vertex: &Vertex, copy: &Copy) -> Result<bool> {
+        let sources = if copy.unpack { &*copy.sources } else { &[] };
+        for source in sources {
+            let CopySource::Path { input, pattern, span } = source else { continue };
+            let selected = self.selected(results, input_of(vertex, *input)?, pattern, Purpose::Add, *span)?;
+            if selected.is_some_and(|selected| selected.archives) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// True if `ADD` extracts what was taken: a regular file, compressed or not, whose first header is one of a tar
+    /// (reference: section 7).
+    pub(crate) fn is_archive(&self, files: &dyn Files, taken: &Taken) -> Result<bool> {
+        let Kind::File { size, content } = taken.root.kind else { return Ok(false) };
+        if size == 0 {
+            return Ok(false);
+        }
+        let mut hasher = Hasher::new("archive fact");
+        hasher.bytes(&content.0);
+        let fact = hasher.record();
+        if let Some([answer]) = self.store.fact(&fact)?.as_deref() {
+            return Ok(*answer == 1);
+        }
+        let answer = looks_like_archive(files.open(&taken.root.path)?);
+        self.store.put_fact(&fact, &[u8::from(answer)])?;
+        Ok(answer)
+    }
+}
+
+fn select_for(files: &(impl Files + ?Sized), pattern: &str, purpose: Purpose, span: Span) -> Result<Selection> {
+    match purpose {
+        Purpose::Mount => select_path(files, pattern),
+        Purpose::Copy | Purpose::Add => select(files, pattern, span),
+    }
+}
+
+fn looks_like_archive(mut file: std::fs::File) -> bool {
+    let mut start = Vec::with_capacity(512);
+    if (&mut file).take(512).read_to_end(&mut start).is_err() {
+        return false;
+    }
+    // Cheap for what is no archive: a tar has its magic, or at least a whole header, in the first block.
+    if Format::sniff(&start) == Format::Plain && start.len() < 512 {
+        return false;
+    }
+    let whole = std::io::Cursor::new(start).chain(file);
+    let Ok(data) = image::layer::decompress(whole, image::layer::Expansion::default()) else { return false };
+    matches!(TarReader::new(data).next_member(), Ok(Some(_)))
+}
