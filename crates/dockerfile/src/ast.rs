@@ -11,7 +11,7 @@ pub struct Dockerfile {
     /// `ARG`s before the first `FROM`.
     pub globals: Vec<Instruction>,
     pub stages: Vec<Stage>,
-    /// Empty lines inside of continuations, which the lint warns of.
+    /// The first empty line of every continuation that has one; the lint warns of them.
     pub empty_continuations: Vec<Span>,
 }
 

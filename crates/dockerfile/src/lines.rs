@@ -35,8 +35,8 @@ pub(crate) struct Line<'a> {
     segments: Vec<(usize, usize)>,
     pub(crate) escape: char,
     pub(crate) comments: Vec<Spanned<String>>,
-    /// Empty lines inside the continuation.
-    pub(crate) empty: Vec<Span>,
+    /// The first empty line inside the continuation.
+    pub(crate) empty: Option<Span>,
     /// Of the first physical line.
     pub(crate) number: usize,
 }
@@ -135,7 +135,7 @@ impl<'a> Lines<'a> {
             segments: vec![(0, start)],
             escape: self.escape,
             comments: std::mem::take(&mut self.comments),
-            empty: Vec::new(),
+            empty: None,
             number: line.number,
         };
         let mut rest = continued(first, self.escape);
@@ -147,7 +147,7 @@ impl<'a> Lines<'a> {
             let text = self.text(line);
             let trimmed = text.trim_start();
             if trimmed.is_empty() {
-                joined.empty.push(Span::new(self.source.id, line.start, line.end));
+                joined.empty.get_or_insert(Span::new(self.source.id, line.start, line.end));
             } else if !trimmed.starts_with('#') {
                 rest = continued(text, self.escape);
                 joined.push(rest.unwrap_or(text), line.start);

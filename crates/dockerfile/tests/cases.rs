@@ -107,6 +107,21 @@ fn triggers_have_the_tree_or_the_errors_beside_them() {
     report(&failures);
 }
 
+/// Every folder of `lint/` is a rule; each of its files gives the findings beside it.
+#[test]
+fn lints_find_what_is_beside_them() {
+    let mut failures = Vec::new();
+    for rule in std::fs::read_dir(folder("lint")).unwrap() {
+        let rule = rule.unwrap().file_name().into_string().unwrap();
+        for case in files(&format!("lint/{rule}"), "dockerfile") {
+            let mut read = read(&case);
+            dockerfile::lint(&read.file, &mut read.diagnostics);
+            failures.extend(compare(&case, "diag", &render(read.diagnostics, &read.sources)));
+        }
+    }
+    report(&failures);
+}
+
 /// A table of expansions: `let NAME=value`, `escape X`, `mode word|words|body` hold for what follows; a case is
 /// `input => value`, in the mode `words` `input => [word] [word]`, or `input => ! error`. `␤` is a line end.
 struct Table {

@@ -1,9 +1,73 @@
-//! Warnings of things that work but are not meant, one module per rule.
+//! Warnings of things that work but are not meant, one module per rule (reference: section 15).
+//!
+//! Here are the rules that the tree alone decides; those that need values are where values are known.
 
-use crate::ast::Dockerfile;
-use crate::diagnostic::Diagnostics;
+mod checks;
+mod consistent_instruction_casing;
+mod duplicate_stage_name;
+mod expose_proto_casing;
+mod from_as_casing;
+mod from_platform_flag_const_disallowed;
+mod invalid_definition_description;
+mod json_args_recommended;
+mod legacy_key_value_format;
+mod maintainer_deprecated;
+mod multiple_instructions_disallowed;
+mod no_empty_continuation;
+mod reserved_stage_name;
+mod stage_name_casing;
 
-/// Checks a file that has no errors.
+use crate::ast::{Dockerfile, Instruction, Stage};
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::source::Spanned;
+
+pub use checks::Checks;
+
+/// The rules of this module, by name.
+const RULES: &[fn(&Dockerfile, &mut Report<'_>)] = &[
+    stage_name_casing::check,
+    from_as_casing::check,
+    no_empty_continuation::check,
+    consistent_instruction_casing::check,
+    duplicate_stage_name::check,
+    reserved_stage_name::check,
+    json_args_recommended::check,
+    maintainer_deprecated::check,
+    multiple_instructions_disallowed::check,
+    legacy_key_value_format::check,
+    from_platform_flag_const_disallowed::check,
+    expose_proto_casing::check,
+    invalid_definition_description::check,
+];
+
+/// Checks a file that has no errors. What `# check=` and comments above an instruction say is heeded.
 pub fn lint(dockerfile: &Dockerfile, diagnostics: &mut Diagnostics) {
-    let _ = (dockerfile, diagnostics);
+    let checks = match Checks::of(&dockerfile.directives) {
+        Ok(checks) => checks,
+        Err(error) => return diagnostics.push(*error),
+    };
+    let mut report = Report { checks, diagnostics };
+    for check in RULES {
+        check(dockerfile, &mut report);
+    }
+}
+
+/// Takes the findings of the rules.
+struct Report<'a> {
+    checks: Checks,
+    diagnostics: &'a mut Diagnostics,
+}
+
+impl Report<'_> {
+    /// Takes a finding, unless it is not wanted; `comments` are those above the instruction.
+    fn warn(&mut self, comments: &[Spanned<String>], warning: Diagnostic) {
+        if warning.rule.is_some_and(|rule| self.checks.shows(rule, comments)) {
+            self.diagnostics.push(warning);
+        }
+    }
+}
+
+/// Returns the instructions of all stages, with their stage.
+fn instructions(dockerfile: &Dockerfile) -> impl Iterator<Item = (&Stage, &Instruction)> {
+    dockerfile.stages.iter().flat_map(|stage| stage.instructions.iter().map(move |instruction| (stage, instruction)))
 }

@@ -37,7 +37,7 @@ pub(crate) fn dockerfile(source: &Source, diagnostics: &mut Diagnostics) -> Dock
     let mut file = File { dockerfile, last: None, misplaced: false };
     let known = diagnostics.errors();
     while let Some(line) = lines.logical(diagnostics) {
-        file.dockerfile.empty_continuations.extend(&line.empty);
+        file.dockerfile.empty_continuations.extend(line.empty);
         let span = line.all().trim().span();
         if diagnostics.errors() - known >= MAX_ERRORS {
             diagnostics.push(Diagnostic::error(span, "too many errors; the rest of the file was not read"));

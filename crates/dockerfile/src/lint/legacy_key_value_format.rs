@@ -1,0 +1,25 @@
+//! `LegacyKeyValueFormat`: `ENV name value`.
+
+use super::{Report, instructions};
+use crate::ast::{Dockerfile, Kind};
+use crate::diagnostic::Diagnostic;
+
+const RULE: &str = "LegacyKeyValueFormat";
+
+pub(super) fn check(dockerfile: &Dockerfile, report: &mut Report<'_>) {
+    for (_, instruction) in instructions(dockerfile) {
+        let (Kind::Env(pairs) | Kind::Label(pairs)) = &instruction.kind else { continue };
+        let Some((key, value)) = pairs.pairs.first().filter(|_| pairs.legacy) else { continue };
+        let keyword = instruction.keyword.value.to_uppercase();
+        let message = format!("{keyword} with a space instead of `=` is deprecated");
+        let help = match value.text.contains(['"', '\'', '\\']) {
+            true => format!("write `{keyword} {}=\"…\"`", key.text),
+            false if value.text.contains(char::is_whitespace) => {
+                format!("write `{keyword} {}=\"{}\"`", key.text, value.text)
+            }
+            false => format!("write `{keyword} {}={}`", key.text, value.text),
+        };
+        let span = key.span.to(value.span);
+        report.warn(&instruction.comments, Diagnostic::warning(RULE, span, message).help(help));
+    }
+}

@@ -1,0 +1,4 @@
+FROM a
+run x
+Copy a b
+USER c

@@ -1,0 +1,3 @@
+from a
+run x
+USER c

@@ -1,0 +1,3 @@
+FROM a AS b
+FROM c AS d
+FROM e AS B

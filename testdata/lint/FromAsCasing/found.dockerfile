@@ -1,0 +1,3 @@
+FROM a as b
+from a AS c
+FROM a As d

@@ -1,0 +1,3 @@
+From a as b
+FROM c AS d
+FROM e AS f

@@ -1,0 +1,2 @@
+FROM --platform=linux/amd64 a
+FROM --platform=linux/arm64 a AS build

@@ -1,0 +1,3 @@
+# wrong words
+ARG A=1
+FROM a

@@ -1,0 +1,3 @@
+FROM a
+CMD ["x"]
+ENTRYPOINT ["y"]

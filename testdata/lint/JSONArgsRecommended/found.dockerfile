@@ -1,0 +1,4 @@
+FROM a
+CMD x
+FROM b
+ENTRYPOINT y z

@@ -1,0 +1,3 @@
+FROM a
+CMD x
+SHELL ["/bin/bash", "-c"]

@@ -1,0 +1,5 @@
+FROM a AS one
+SHELL ["/bin/bash", "-c"]
+CMD x
+FROM one
+ENTRYPOINT y

@@ -1,0 +1,2 @@
+FROM a
+MAINTAINER Some "One" <a@b.c>

@@ -1,0 +1,4 @@
+FROM a
+CMD ["a"]
+FROM b
+CMD ["b"]

@@ -1,0 +1,6 @@
+FROM a
+RUN x \
+  # c
+  y
+
+RUN z

@@ -1,0 +1,10 @@
+FROM a
+RUN x \
+
+
+  y \
+
+  z
+RUN a \
+   
+ b

@@ -1,0 +1,2 @@
+FROM a AS scratch
+FROM b AS context

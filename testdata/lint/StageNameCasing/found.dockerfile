@@ -1,0 +1,2 @@
+FROM a AS Base
+FROM b AS baSe2

@@ -1,0 +1,2 @@
+# check=what=x
+FROM a AS B

@@ -1,0 +1,4 @@
+# check=skip=all
+from a AS B
+MAINTAINER x
+CMD y
