@@ -9,6 +9,7 @@ use plan::{BaseKey, BaseRequest, ResolvedBase};
 use registry::Registry;
 use store::{RecordKey, Store};
 
+use crate::command::enter_namespace;
 use crate::error::Failure;
 
 /// Configurations and manifests above this size are refused.
@@ -88,7 +89,11 @@ pub(crate) fn local_or_pull(store: &Store, registry: &Registry, text: &str) -> R
     }
     let key = BaseKey { reference: reference(text)?.or_latest(), platform: Platform::host() };
     let request = BaseRequest { key, explicit_platform: false, similar_stage: None, span: dockerfile::Span::default() };
-    let ResolvedBase { reference, descriptor, manifest, config } = base(store, registry, &request, Pull::Missing)?;
+    let found = match base_here(store, &request, Pull::Missing)? {
+        Some(found) => found,
+        None => base_there(store, registry, &request)?,
+    };
+    let ResolvedBase { reference, descriptor, manifest, config } = found;
     Ok(LocalImage { name: reference, descriptor, manifest, config })
 }
 
@@ -172,44 +177,51 @@ pub(crate) enum Pull {
     Always,
 }
 
-/// Answers the plan's questions about base images, all at once when there are several.
+/// Answers the plan's questions about base images: from the store where it can, the others from registries, all at once.
 pub(crate) fn bases(
     store: &Store,
     registry: &Registry,
     requests: &[BaseRequest],
     pull: Pull,
-) -> Vec<(BaseKey, Result<ResolvedBase, Failure>)> {
-    if let [request] = requests {
-        return vec![(request.key.clone(), base(store, registry, request, pull))];
+) -> Result<Vec<(BaseKey, Result<ResolvedBase, Failure>)>, Failure> {
+    let mut answers = Vec::new();
+    let mut remote = Vec::new();
+    for request in requests {
+        match base_here(store, request, pull).transpose() {
+            Some(answer) => answers.push((request.key.clone(), answer)),
+            None => remote.push(request),
+        }
+    }
+    if !remote.is_empty() {
+        // Talking to a registry starts threads, and after that no namespace can be entered.
+        enter_namespace()?;
     }
     std::thread::scope(|scope| {
         let threads: Vec<_> =
-            requests.iter().map(|request| (request, scope.spawn(|| base(store, registry, request, pull)))).collect();
-        threads
-            .into_iter()
-            .map(|(request, thread)| {
-                let answer = thread.join().unwrap_or_else(|_| Err(Failure::new("resolving the base image panicked")));
-                (request.key.clone(), answer)
-            })
-            .collect()
-    })
+            remote.iter().map(|request| (request, scope.spawn(|| base_there(store, registry, request)))).collect();
+        answers.extend(threads.into_iter().map(|(request, thread)| {
+            let answer = thread.join().unwrap_or_else(|_| Err(Failure::new("resolving the base image panicked")));
+            (request.key.clone(), answer)
+        }));
+    });
+    Ok(answers)
 }
 
-fn base(store: &Store, registry: &Registry, request: &BaseRequest, pull: Pull) -> Result<ResolvedBase, Failure> {
+/// Looks a base image up in the store; `None` if it is not there, or a registry has to be asked.
+fn base_here(store: &Store, request: &BaseRequest, pull: Pull) -> Result<Option<ResolvedBase>, Failure> {
     let BaseKey { reference, platform } = &request.key;
-    if (pull == Pull::Missing || reference.registry == LAYOUT_HOST)
-        && let Some(descriptor) = store.resolve(reference)?
-    {
-        let image = open_for(store, reference.clone(), descriptor, platform)?;
-        if !request.explicit_platform || image.config.platform().rank_for(platform).is_some() {
-            return Ok(ResolvedBase {
-                reference: image.name,
-                descriptor: image.descriptor,
-                manifest: image.manifest,
-                config: image.config,
-            });
-        }
+    if pull == Pull::Always && reference.registry != LAYOUT_HOST {
+        return Ok(None);
     }
+    let Some(descriptor) = store.resolve(reference)? else { return Ok(None) };
+    let image = open_for(store, reference.clone(), descriptor, platform)?;
+    let fits = !request.explicit_platform || image.config.platform().rank_for(platform).is_some();
+    Ok(fits.then(|| image.as_base()))
+}
+
+/// Asks a registry for a base image, and keeps the name for next time.
+fn base_there(store: &Store, registry: &Registry, request: &BaseRequest) -> Result<ResolvedBase, Failure> {
+    let BaseKey { reference, platform } = &request.key;
     let pinned = registry.resolve(reference, platform, store)?;
     remember_origin(store, reference, pinned.manifest.layers())?;
     if reference.tag.is_some() && reference.digest.is_none() {

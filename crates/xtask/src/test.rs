@@ -20,7 +20,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("skopeo", "skopeo"),
     ("umoci", "umoci"),
     ("podman", "podman"),
-    ("crun", "crun"),
+    ("runc", "runc"),
     ("strace", "strace"),
     ("setfattr", "attr"),
     ("setcap", "libcap2-bin"),

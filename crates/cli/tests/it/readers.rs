@@ -79,18 +79,11 @@ fn podman_loads_and_runs() {
     let podman = |arguments: &[&str]| {
         let mut podman = Command::new("podman");
         podman.arg("--root").arg(env.path("podman")).arg("--runroot").arg(env.path("podman-run"));
-        podman.args(["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--runtime", "crun"]);
+        podman.args(["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--runtime", "runc"]);
         tool(podman.args(arguments))
     };
     let loaded = podman(&["load", "-q", "-i", archive.to_str().expect("UTF-8")]);
     assert!(loaded.contains("test:latest"), "{loaded}");
-    let out = podman(&[
-        "run",
-        "--rm",
-        "--network=host",
-        "--cgroups=disabled",
-        "--ulimit=host",
-        "docker.io/library/test:latest",
-    ]);
+    let out = podman(&["run", "--rm", "--network=host", "--ulimit=host", "docker.io/library/test:latest"]);
     assert_eq!(out, "data");
 }

@@ -2,7 +2,7 @@
 
 use dockerfile::diagnostic::excerpt;
 use dockerfile::{Diagnostic, Diagnostics, Severity, Sources};
-use plan::{BaseRequest, Plan};
+use plan::{BaseKey, BaseRequest, Plan};
 use solver::{SolveError, SolveErrorKind};
 
 use crate::error::Failure;
@@ -34,7 +34,8 @@ pub(super) fn show_warnings(diagnostics: &Diagnostics, sources: &Sources, mode: 
 }
 
 /// A base image that could not be resolved, at the place that names it.
-pub(super) fn base(failure: Failure, request: &BaseRequest, sources: &Sources) -> Failure {
+pub(super) fn base(failure: Failure, key: &BaseKey, requests: &[BaseRequest], sources: &Sources) -> Failure {
+    let Some(request) = requests.iter().find(|request| request.key == *key) else { return failure };
     let name = request.key.reference.familiar();
     let mut diagnostic = Diagnostic::error(request.span, format!("cannot resolve image `{name}`"));
     if let Some(stage) = &request.similar_stage {

@@ -91,8 +91,8 @@ fn lower(
         if missing.is_empty() {
             break;
         }
-        for (request, (key, answer)) in missing.iter().zip(resolve::bases(store, registry, &missing, pull)) {
-            let base = answer.map_err(|error| failure::base(error, request, sources))?;
+        for (key, answer) in resolve::bases(store, registry, &missing, pull)? {
+            let base = answer.map_err(|error| failure::base(error, &key, &missing, sources))?;
             known.insert(key, base);
         }
     }
