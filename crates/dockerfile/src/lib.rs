@@ -23,7 +23,7 @@ pub use source::{Source, SourceId, Sources, Span, Spanned};
 pub use word::Word;
 
 /// Largest text that is read, in bytes.
-pub const MAX_SOURCE: usize = 8 << 20;
+pub const MAX_SOURCE: usize = 4 << 20;
 
 /// Reads a whole Dockerfile. Mistakes go to `diagnostics`; what could be understood is returned all the same, so that
 /// later mistakes are found too. Callers stop when `diagnostics` holds an error.

@@ -229,7 +229,7 @@ proptest! {
 fn hostile_files_are_read_in_bounded_time() {
     let large = format!("FROM a\n{}", "RUN x\n".repeat(2_000_000));
     let read_large = read(&large);
-    assert_eq!(read_large.diagnostics.items()[0].message, "the Dockerfile is larger than 8 MiB");
+    assert_eq!(read_large.diagnostics.items()[0].message, "the Dockerfile is larger than 4 MiB");
 
     let stages: String = (0..10_000).map(|number| format!("FROM a AS s{number}\nRUN x\n")).collect();
     let read_stages = read(&stages);
@@ -249,6 +249,10 @@ fn hostile_files_are_read_in_bounded_time() {
         format!("FROM a\nRUN a {}", "\\\n".repeat(1_000_000)),
         format!("FROM a\nRUN a {}\\\nb", "\\\n# c\n".repeat(500_000)),
         format!("FROM a\nCOPY {}", "a ".repeat(32_000)),
+        format!("FROM a\nCOPY {}c", "a b\\\n".repeat(200_000)),
+        format!("FROM a\nENV {}c", "a=\"$b\\\n\"".repeat(100_000)),
+        format!("FROM a\nCOPY <<E /x\n{}\nE\n", "$a${b}\n".repeat(300_000)),
+        format!("FROM a\nCOPY <<E /x\n${{a:-{}}}\nE\n", "$a\n\\\n".repeat(300_000)),
         format!("FROM a\nRUN {}x", "--mount=a ".repeat(6_000)),
         format!("FROM a\nRUN --mount={}", "\"'".repeat(30_000)),
         "\0".repeat(1 << 20),

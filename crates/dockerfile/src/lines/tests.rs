@@ -1,13 +1,15 @@
 use super::*;
 use crate::source::Sources;
 
-fn logical(text: &str) -> Vec<(String, Vec<(usize, usize)>)> {
+/// Returns the logical lines, each with the place of every byte.
+fn logical(text: &str) -> Vec<(String, Vec<usize>)> {
     let source = Sources::default().add("Dockerfile", text);
     let mut lines = Lines::new(&source);
     let mut diagnostics = Diagnostics::default();
     let mut all = Vec::new();
     while let Some(line) = lines.logical(&mut diagnostics) {
-        all.push((line.text.to_string(), line.segments));
+        let places = line.text.char_indices().map(|(at, _)| line.all().from(at).span().start as usize).collect();
+        all.push((line.text.to_string(), places));
     }
     all
 }
@@ -44,11 +46,11 @@ fn a_lone_escape_begins_a_line() {
 #[test]
 fn offsets_point_into_the_source() {
     let text = "\u{FEFF}# c\n  RUN é\\\n# no\n b";
-    let (joined, segments) = logical(text).remove(0);
+    let (joined, places) = logical(text).remove(0);
     assert_eq!(joined, "RUN é b");
-    for &(at, source) in &segments {
-        assert_eq!(text.as_bytes()[source], joined.as_bytes()[at]);
-    }
+    let found: String = places.iter().map(|&at| text[at..].chars().next().unwrap()).collect();
+    assert_eq!(found, joined);
+    assert!(places.is_sorted());
 }
 
 #[test]
@@ -62,4 +64,15 @@ fn a_long_line_ends_the_reading() {
     assert!(lines.logical(&mut diagnostics).is_none());
     assert_eq!(diagnostics.items().len(), 1);
     assert_eq!(diagnostics.items()[0].message, "dockerfile line greater than max allowed size of 65535");
+}
+
+#[test]
+fn a_long_instruction_ends_the_reading() {
+    let part = format!("{}\\\n", "x".repeat(1000));
+    let source = Sources::default().add("Dockerfile", format!("RUN {}\nRUN b\n", part.repeat(2000)));
+    let mut lines = Lines::new(&source);
+    let mut diagnostics = Diagnostics::default();
+    assert!(lines.logical(&mut diagnostics).is_some_and(|line| line.text.len() < MAX_JOINED + 2000));
+    assert!(lines.logical(&mut diagnostics).is_none());
+    assert_eq!(diagnostics.items()[0].message, "the instruction is longer than 1 MiB");
 }

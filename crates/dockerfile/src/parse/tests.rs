@@ -1,19 +1,73 @@
 use crate::ast::*;
-use crate::source::Sources;
+use crate::source::{Source, Sources};
+use crate::word::{ExpandError, Variables};
 use crate::{Diagnostics, parse};
 
-#[test]
-fn smoke() {
-    let mut sources = Sources::default();
-    let source = sources.add("Dockerfile", "# syntax=docker/dockerfile:1\nARG V=1\nfrom --platform=$P debian:$V as Base\n# doc\nRUN --mount=type=cache,target=/x <<EOF\necho\nEOF\nCOPY --from=base <<a <<-\"b\" src /d/\nA\na\n\tB\n\tb\nCMD [\"a\", \"\\u00e9\"]\nONBUILD RUN x \\\n  y\nHEALTHCHECK --interval=1m CMD x\nENV a=b c=\"d e\"\nENV k v w\nFRM x\n");
+struct Nothing;
+
+impl Variables for Nothing {
+    fn get(&self, _: &str) -> Option<&str> {
+        None
+    }
+}
+
+fn read(text: &str) -> (Source, Dockerfile, Diagnostics) {
+    let source = Sources::default().add("Dockerfile", text);
     let mut diagnostics = Diagnostics::default();
     let file = parse(&source, &mut diagnostics);
-    for d in diagnostics.items() {
-        println!("{}", d.render(&sources, false));
-    }
-    println!("{file:#?}");
-    assert_eq!(file.stages.len(), 1);
-    assert_eq!(file.stages[0].instructions.len(), 7);
-    assert!(matches!(file.stages[0].instructions[0].kind, Kind::Run(Run { script: true, .. })));
-    assert_eq!(diagnostics.items().len(), 1);
+    (source, file, diagnostics)
+}
+
+fn error_of(word: &crate::Word) -> ExpandError {
+    word.expand(&Nothing).unwrap_err()
+}
+
+#[test]
+fn a_word_over_several_lines_points_to_its_fault_in_the_source() {
+    let (source, file, diagnostics) = read("FROM a\nENV A=\"one \\\n  # no\n  two ${X:?gone}\\\n three\"\n");
+    assert!(diagnostics.items().is_empty());
+    let Kind::Env(pairs) = &file.stages[0].instructions[0].kind else { panic!("no ENV") };
+    let error = error_of(&pairs.pairs[0].1);
+    assert_eq!(source.slice(error.span), "${X:?gone}");
+    assert_eq!(error.message, "failed to process \"\\\"one   two ${X:?gone} three\\\"\": X: gone");
+}
+
+#[test]
+fn a_word_from_json_points_to_the_whole_string() {
+    let (source, file, _) = read("FROM a\nCOPY [\"\\u0024{X:?}\", \"/\"]\n");
+    let Kind::Copy(copy) = &file.stages[0].instructions[0].kind else { panic!("no COPY") };
+    let CopySource::Path(word) = &copy.sources[0] else { panic!("no path") };
+    assert_eq!(source.slice(error_of(word).span), "\"\\u0024{X:?}\"");
+}
+
+#[test]
+fn words_know_the_escape_character_of_their_file() {
+    let (_, file, _) = read("# escape=`\nFROM a\nWORKDIR C:\\`$x\nCOPY --chown=`$u a b\n");
+    let values: Vec<String> = file.stages[0]
+        .instructions
+        .iter()
+        .map(|instruction| match &instruction.kind {
+            Kind::Workdir(word) => word.expand(&Nothing).unwrap().value,
+            Kind::Copy(copy) => copy.flags.chown.as_ref().unwrap().expand(&Nothing).unwrap().value,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    // The flag word lost its escape character before it is expanded.
+    assert_eq!(values, ["C:\\$x", ""]);
+    assert_eq!(file.directives.escape_character(), '`');
+}
+
+#[test]
+fn a_file_with_mistakes_still_has_what_could_be_read() {
+    let (_, file, diagnostics) = read("FROM\nRUN a\nCOPY b\nFROM c AS 1\nRUN d\n");
+    assert_eq!(diagnostics.errors(), 3);
+    let counts: Vec<usize> = file.stages.iter().map(|stage| stage.instructions.len()).collect();
+    assert_eq!(counts, [1, 1]);
+}
+
+#[test]
+fn displayed_text_is_one_line() {
+    let (_, file, _) = read("FROM a\nRUN --mount=a \\\n   b && \\\n\tc \\\n# x\n  d  \nRUN e\\\nf\n");
+    let texts: Vec<&str> = file.stages[0].instructions.iter().map(|instruction| &*instruction.text).collect();
+    assert_eq!(texts, ["--mount=a b && c d", "ef"]);
 }

@@ -1,5 +1,6 @@
 //! Words with variables: parsed once, expanded later.
 
+mod build;
 mod expand;
 mod pattern;
 mod tree;
