@@ -20,6 +20,8 @@ from pathlib import Path
 
 KILN = os.environ.get("KILN", "kiln")
 FILES = 20_000
+# The client that belongs to Debian's daemon; a newer one wants the buildx plugin.
+DOCKER = "/usr/bin/docker" if os.path.exists("/usr/bin/docker") else "docker"
 
 
 def sh(command, **options):
@@ -82,7 +84,7 @@ class Podman:
 
     def __init__(self, place):
         self.options = ["--root", str(place / "podman"), "--runroot", str(place / "podman-run"), "--storage-driver", "overlay"]
-        self.options += ["--cgroup-manager", "cgroupfs", "--runtime", "crun"]
+        self.options += ["--cgroup-manager", "cgroupfs", "--runtime", "runc"]
 
     def base(self, tar):
         sh(["podman", *self.options, "import", "-q", str(tar), "localhost/busybox:latest"])
@@ -90,7 +92,8 @@ class Podman:
     build = None
 
     def run(self):
-        sh(["podman", *self.options, "run", "--rm", "--network=host", "--cgroups=disabled", "localhost/busybox", "true"])
+        sh(["podman", *self.options, "run", "--rm", "--network=host", "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024",
+            "localhost/busybox", "true"])
 
     def stop(self):
         pass
@@ -108,23 +111,23 @@ class Docker:
             stdout=self.log, stderr=self.log)
         self.env = {**os.environ, "DOCKER_BUILDKIT": "1", "DOCKER_HOST": self.socket}
         for _ in range(300):
-            if subprocess.run(["docker", "version"], env=self.env, capture_output=True).returncode == 0:
+            if subprocess.run([DOCKER, "version"], env=self.env, capture_output=True).returncode == 0:
                 return
             time.sleep(0.1)
         self.stop()
         raise RuntimeError("dockerd did not start")
 
     def base(self, tar):
-        sh(["docker", "import", str(tar), "busybox:latest"], env=self.env)
+        sh([DOCKER, "import", str(tar), "busybox:latest"], env=self.env)
 
     def build(self, context, cache=True, out=None):
-        command = ["docker", "build", "--progress=plain", "--network=host", "-t", "bench"] + ([] if cache else ["--no-cache"])
+        command = [DOCKER, "build", "--progress=plain", "--network=host", "-t", "bench"] + ([] if cache else ["--no-cache"])
         sh(command + [str(context)], env=self.env)
         if out:
-            sh(["docker", "save", "-o", str(out), "bench"], env=self.env)
+            sh([DOCKER, "save", "-o", str(out), "bench"], env=self.env)
 
     def run(self):
-        sh(["docker", "run", "--rm", "--network=host", "busybox", "true"], env=self.env)
+        sh([DOCKER, "run", "--rm", "--network=host", "busybox", "true"], env=self.env)
 
     def stop(self):
         self.daemon.terminate()
@@ -164,7 +167,7 @@ def many_files(directory):
 
 def rows(place):
     """Name, and what one tool does to prepare and to be timed."""
-    steps = context(place, "steps", "FROM busybox\n" + 'RUN ["true"]\n' * 30)
+    steps = context(place, "steps", "FROM busybox\n" + "".join(f'RUN ["true", "{n}"]\n' for n in range(30)))
     warm = context(place, "warm", "FROM busybox\n" + "".join(f"RUN echo {n} > /f{n}\n" for n in range(12)) + "COPY src /src\n")
     for number in range(2000):
         parent = warm / "src" / f"d{number // 100}"

@@ -1,5 +1,6 @@
 //! The binary `kiln`.
 
+mod account;
 mod assemble;
 mod command;
 mod error;

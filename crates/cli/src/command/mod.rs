@@ -1,7 +1,9 @@
 //! The subcommands.
 
 mod build;
+mod builds;
 mod containers;
+mod explain;
 mod history;
 mod images;
 mod import;
@@ -62,6 +64,10 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Show how an image came to be
     History(history::Arguments),
+    /// Show why each step of a build ran, or did not
+    Explain(explain::Arguments),
+    /// List builds that ran something
+    Builds(builds::Arguments),
     /// List containers
     Ps(containers::PsArguments),
     /// Remove containers
@@ -101,6 +107,8 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Rmi(command) => command.run(root),
         Command::Inspect(command) => command.run(root),
         Command::History(command) => command.run(root),
+        Command::Explain(command) => command.run(root),
+        Command::Builds(command) => command.run(root),
         Command::Ps(command) => command.run(root),
         Command::Rm(command) => command.run(root),
         Command::Info(command) => command.run(root),

@@ -98,6 +98,34 @@ fn no_cache_runs_everything_and_keeps_equal_layers() {
 }
 
 #[test]
+fn a_miss_is_explained() {
+    let env = env();
+    env.build(DOCKERFILE).ok();
+    let first = env.kiln(["explain"]).ok().stdout;
+    assert!(
+        first.contains("ran     [one 2/3] COPY a.txt /a.txt") && first.contains("because it was never built"),
+        "{first}"
+    );
+    env.file("a.txt", "zzz");
+    env.build(DOCKERFILE).ok();
+    let second = env.kiln(["explain"]).ok().stdout;
+    let lines: Vec<&str> = second.lines().collect();
+    let of = |step: &str| {
+        let at = lines.iter().position(|line| line.contains(step)).unwrap_or_else(|| panic!("{step}\n{second}"));
+        (lines[at].split_whitespace().next().expect("a word"), lines.get(at + 1).copied().unwrap_or_default().trim())
+    };
+    assert_eq!(of("COPY a.txt"), ("ran", "because file a.txt changed (content)"));
+    assert_eq!(of("RUN cat /a.txt"), ("ran", "because what it starts from changed: [one 2/3] COPY a.txt /a.txt"));
+    assert!(second.contains("with the result it had before"), "{second}");
+    assert_eq!(of("COPY b.txt").0, "reused");
+    env.build_with(DOCKERFILE, &["--no-cache"]).ok();
+    let third = env.kiln(["explain"]).ok().stdout;
+    assert!(third.contains("because the cache was ignored (--no-cache)"), "{third}");
+    assert_eq!(env.kiln(["builds", "-q"]).ok().stdout.lines().count(), 3);
+    env.kiln(["explain", "no-such-build"]).fails(1, &["no build `no-such-build`"]);
+}
+
+#[test]
 fn a_failed_step_leaves_no_record() {
     let env = env();
     let dockerfile = "FROM busybox\nRUN touch /x && test -e /never\n";

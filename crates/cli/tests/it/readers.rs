@@ -84,6 +84,13 @@ fn podman_loads_and_runs() {
     };
     let loaded = podman(&["load", "-q", "-i", archive.to_str().expect("UTF-8")]);
     assert!(loaded.contains("test:latest"), "{loaded}");
-    let out = podman(&["run", "--rm", "--network=host", "--ulimit=host", "docker.io/library/test:latest"]);
+    let out = podman(&[
+        "run",
+        "--rm",
+        "--network=host",
+        "--ulimit=nofile=1024:1024",
+        "--ulimit=nproc=1024:1024",
+        "docker.io/library/test:latest",
+    ]);
     assert_eq!(out, "data");
 }

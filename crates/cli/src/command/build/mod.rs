@@ -1,6 +1,5 @@
 //! `kiln build`: the table of contents of a build.
 
-mod account;
 mod arguments;
 mod failure;
 mod input;
@@ -19,6 +18,7 @@ use store::Store;
 pub(crate) use arguments::Arguments;
 
 use super::enter_namespace;
+use crate::account;
 use crate::error::Failure;
 use crate::progress::{self, Progress};
 use crate::resolve::{self, Pull};
@@ -58,7 +58,10 @@ impl Arguments {
                 }
             };
         let results = outputs::write(&options, &plan, &solution, &store, &registry, &contexts)?;
-        account::write(&store, &plan, &solution, started.elapsed(), ran)?;
+        if ran {
+            let name = options.tags.first().map(image::Reference::familiar);
+            account::write(&store, &plan, &solution, name, started.elapsed())?;
+        }
         if ran || results.changed {
             store.sync()?;
         }

@@ -1,0 +1,48 @@
+//! `kiln builds`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::account;
+use crate::assemble::rfc3339;
+use crate::error::Failure;
+use crate::output::table;
+use crate::settings::open_store;
+use crate::terminal;
+
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// Print ids only
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+impl Arguments {
+    /// Newest first. Builds in which nothing had to run leave no account.
+    pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
+        let store = open_store(root)?;
+        let mut rows = Vec::new();
+        for id in store.builds()?.into_iter().rev() {
+            let Some(account) = account::read(&store, &id)? else { continue };
+            if self.quiet {
+                terminal::result(&id);
+                continue;
+            }
+            let count = |wanted: fn(account::Word) -> bool| account.steps.iter().filter(|s| wanted(s.outcome)).count();
+            rows.push(vec![
+                id,
+                rfc3339(i64::try_from(account.finished).unwrap_or(i64::MAX)),
+                format!("{:.1}s", std::time::Duration::from_millis(account.milliseconds).as_secs_f64()),
+                count(account::Word::ran).to_string(),
+                count(|outcome| outcome == account::Word::Hit).to_string(),
+                account.image.unwrap_or_default(),
+            ]);
+        }
+        if !self.quiet {
+            terminal::result(&table::draw(&["BUILD", "FINISHED", "TOOK", "RUN", "CACHED", "IMAGE"], &rows));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
