@@ -177,13 +177,16 @@ pub(crate) enum Pull {
     Always,
 }
 
+/// A question of the plan, answered.
+pub(crate) type Answer = (BaseKey, Result<ResolvedBase, Failure>);
+
 /// Answers the plan's questions about base images: from the store where it can, the others from registries, all at once.
 pub(crate) fn bases(
     store: &Store,
     registry: &Registry,
     requests: &[BaseRequest],
     pull: Pull,
-) -> Result<Vec<(BaseKey, Result<ResolvedBase, Failure>)>, Failure> {
+) -> Result<Vec<Answer>, Failure> {
     let mut answers = Vec::new();
     let mut remote = Vec::new();
     for request in requests {

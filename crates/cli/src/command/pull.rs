@@ -42,7 +42,7 @@ impl Arguments {
             store.tag(&name, &pinned.descriptor)?;
         }
         store.sync()?;
-        terminal::result(&pinned.descriptor.digest().to_string());
+        terminal::result(pinned.descriptor.digest().as_ref());
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -251,10 +251,11 @@ pub(crate) fn archive(
         }
     }
     write_to(dest, |out| {
-        Ok(match kind {
+        match kind {
             ArchiveKind::Docker => image::archive::write(out, store, &named)?,
             ArchiveKind::Oci => image::layout::write_tar(out, store, &named)?,
-        })
+        }
+        Ok(())
     })
 }
 

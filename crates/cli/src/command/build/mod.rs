@@ -68,7 +68,7 @@ impl Arguments {
         drop(swept);
         if options.progress == progress::Mode::Quiet {
             for image in &results.images {
-                terminal::result(&image.config.digest().to_string());
+                terminal::result(image.config.digest().as_ref());
             }
         } else {
             progress::summary(&solution, &results, started.elapsed());
