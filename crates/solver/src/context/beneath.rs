@@ -40,19 +40,21 @@ pub(super) fn stat(root: impl AsFd, path: &LayerPath) -> Result<Option<Node>, Er
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
         result => result?,
     };
-    match node(&directory, path.file_name()) {
-        Err(Errno::NOENT) => Ok(None),
-        result => result.map(Some),
+    match node(&directory, path.file_name().into()) {
+        Err((Errno::NOENT, _)) => Ok(None),
+        result => result.map(Some).map_err(|(error, _)| error),
     }
 }
 
-/// Returns what stands at `name` in a directory.
-pub(super) fn node(directory: impl AsFd, name: &[u8]) -> Result<Node, Errno> {
-    let stat = rustix::fs::statx(directory, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS)?;
-    Ok(from_stat(name, &stat))
+/// Returns what stands at `name` in a directory; the name comes back with an error.
+pub(super) fn node(directory: impl AsFd, name: Box<[u8]>) -> Result<Node, (Errno, Box<[u8]>)> {
+    match rustix::fs::statx(directory, &*name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS) {
+        Ok(stat) => Ok(from_stat(name, &stat)),
+        Err(error) => Err((error, name)),
+    }
 }
 
-fn from_stat(name: &[u8], stat: &Statx) -> Node {
+fn from_stat(name: Box<[u8]>, stat: &Statx) -> Node {
     let mode = u32::from(stat.stx_mode);
     let kind = match FileType::from_raw_mode(mode) {
         FileType::Directory => NodeKind::Directory,
@@ -64,7 +66,7 @@ fn from_stat(name: &[u8], stat: &Statx) -> Node {
         _ => NodeKind::File,
     };
     Node {
-        name: name.into(),
+        name,
         kind,
         mode: mode & 0o7777,
         size: stat.stx_size,

@@ -155,10 +155,6 @@ impl Directory {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn fail(&self, action: &'static str, path: &LayerPath) -> impl FnOnce(rustix::io::Errno) -> SolveErrorKind {
-        let path = path.to_string();
-        move |error| SolveErrorKind::Context { action, path: path[1..].to_owned(), source: error.into() }
-    }
 
     /// Returns what the ignore patterns say of the children of `path`, and whether `path` itself is ignored.
     fn hits(&self, path: &LayerPath) -> (bool, ParentHits) {
@@ -195,7 +191,7 @@ impl Directory {
 
     fn stat(&self, path: &LayerPath) -> Result<Option<Node>> {
         let (ignored, _) = if self.ignore.is_empty() { (false, self.ignore.root()) } else { self.hits(path) };
-        let Some(mut node) = beneath::stat(&self.fd, path).map_err(self.fail("stat", path))? else { return Ok(None) };
+        let Some(mut node) = beneath::stat(&self.fd, path).map_err(fail("stat", path))? else { return Ok(None) };
         node.ignored = ignored;
         if self.is_hidden(path, ignored, node.kind == NodeKind::Directory) {
             return Ok(None);
@@ -206,6 +202,10 @@ impl Directory {
         }
         Ok(Some(node))
     }
+}
+
+fn fail(action: &'static str, path: &LayerPath) -> impl FnOnce(rustix::io::Errno) -> SolveErrorKind {
+    move |error| SolveErrorKind::Context { action, path: text(path).into_owned(), source: error.into() }
 }
 
 fn text(path: &LayerPath) -> std::borrow::Cow<'_, str> {

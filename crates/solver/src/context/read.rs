@@ -11,7 +11,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::node::{Fact, Node, NodeKind};
-use super::{Directory, beneath, text};
+use super::{Directory, beneath, fail, text};
 use crate::error::{Result, SolveErrorKind};
 
 impl Directory {
@@ -52,7 +52,7 @@ impl Directory {
         match node.kind {
             NodeKind::File => {
                 let file = self.open_file(path, false)?;
-                fact.xattrs = xattrs(&file).map_err(self.fail("read the attributes of", path))?;
+                fact.xattrs = xattrs(&file).map_err(fail("read the attributes of", path))?;
                 let (size, content) = crate::write::copy_and_hash(&mut &file, None, buffer).map_err(|source| {
                     SolveErrorKind::Context { action: "read", path: text(path).into_owned(), source }
                 })?;
@@ -60,15 +60,15 @@ impl Directory {
             }
             NodeKind::Directory => {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-                let directory = beneath::open(&self.fd, path, flags).map_err(self.fail("open", path))?;
-                fact.xattrs = xattrs(&directory).map_err(self.fail("read the attributes of", path))?;
+                let directory = beneath::open(&self.fd, path, flags).map_err(fail("open", path))?;
+                fact.xattrs = xattrs(&directory).map_err(fail("read the attributes of", path))?;
             }
             NodeKind::Symlink => {
                 let parent = path.parent().unwrap_or_default();
                 let flags = OFlags::PATH | OFlags::DIRECTORY;
-                let parent = beneath::open(&self.fd, &parent, flags).map_err(self.fail("open", path))?;
+                let parent = beneath::open(&self.fd, &parent, flags).map_err(fail("open", path))?;
                 let target = rustix::fs::readlinkat(&parent, path.file_name(), Vec::new());
-                fact.target = target.map_err(self.fail("read the link", path))?.into_bytes().into();
+                fact.target = target.map_err(fail("read the link", path))?.into_bytes().into();
             }
             NodeKind::CharDevice | NodeKind::BlockDevice | NodeKind::Fifo | NodeKind::Socket => {}
         }
@@ -81,18 +81,18 @@ impl Directory {
         if socket {
             return rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, rustix::fs::Mode::empty())
                 .map(File::from)
-                .map_err(self.fail("open", path));
+                .map_err(fail("open", path));
         }
         // Not to wait for a writer, should a fifo stand there by now.
-        let fd = beneath::open(&self.fd, path, OFlags::RDONLY | OFlags::NONBLOCK).map_err(self.fail("open", path))?;
+        let fd = beneath::open(&self.fd, path, OFlags::RDONLY | OFlags::NONBLOCK).map_err(fail("open", path))?;
         Ok(File::from(fd))
     }
 
     /// Returns the root of the context; the name and the place of it are the caller's.
     pub(super) fn root_entry(&self) -> Result<Entry> {
         let root = LayerPath::root();
-        let mut node = beneath::node(&self.fd, b".").map_err(self.fail("stat", &root))?;
-        let xattrs = xattrs(&self.fd).map_err(self.fail("read the attributes of", &root))?;
+        let mut node = beneath::node(&self.fd, b".".as_slice().into()).map_err(|(error, _)| fail("stat", &root)(error))?;
+        let xattrs = xattrs(&self.fd).map_err(fail("read the attributes of", &root))?;
         node.know(Fact { xattrs, ..Fact::default() }, false);
         Ok(node.entry(root))
     }

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::node::{Listing, Node, NodeKind};
 use super::queue::Queue;
-use super::{Directory, beneath, text};
+use super::{Directory, beneath, fail, text};
 use crate::error::Result;
 
 impl Directory {
@@ -22,8 +22,11 @@ impl Directory {
         let found = self.ordered(path);
         let unknown: Vec<_> = found.iter().filter(|(_, node)| node.fact.get().is_none()).collect();
         self.learn_all(&unknown)?;
-        let mut entries: Vec<Entry> = found.iter().map(|(path, node)| node.entry(path.clone())).collect();
-        link(&found, &mut entries);
+        let links = links(&found);
+        let mut entries: Vec<Entry> = found.into_iter().map(|(path, node)| node.entry(path)).collect();
+        for (at, target) in links {
+            entries[at].kind = Kind::Hardlink { target };
+        }
         Ok(entries)
     }
 
@@ -85,8 +88,8 @@ impl Directory {
 
     fn list(&self, path: &LayerPath, hits: &ParentHits) -> Result<Listing> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let directory = beneath::open(&self.fd, path, flags).map_err(self.fail("open", path))?;
-        let names = names(&directory).map_err(self.fail("read", path))?;
+        let directory = beneath::open(&self.fd, path, flags).map_err(fail("open", path))?;
+        let names = names(&directory).map_err(fail("read", path))?;
         let mut nodes = Vec::with_capacity(names.len());
         let mut hides = false;
         let mut known = self.known.directory(path);
@@ -99,8 +102,10 @@ impl Directory {
                 hides = true;
                 continue;
             }
-            let Some(mut node) = stat(&directory, &name).map_err(self.fail("stat", &path.join(&name)))? else {
-                continue;
+            let mut node = match beneath::node(&directory, name) {
+                // Gone since the directory was read.
+                Err((Errno::NOENT, _)) => continue,
+                result => result.map_err(|(error, name)| fail("stat", &path.join(&name))(error))?,
             };
             if ignored && node.kind != NodeKind::Directory {
                 hides = true;
@@ -172,18 +177,20 @@ fn gather(listed: &HashMap<LayerPath, Arc<Listing>>, path: &LayerPath, found: &m
     }
 }
 
-/// Makes all names of one file but the first into hard links to that.
-fn link(found: &[(LayerPath, Arc<Node>)], entries: &mut [Entry]) {
+/// Returns which are other names of a file that was found before, and under what name.
+fn links(found: &[(LayerPath, Arc<Node>)]) -> Vec<(usize, LayerPath)> {
     let mut first: HashMap<((u32, u32), u64), &LayerPath> = HashMap::new();
-    for ((path, node), entry) in found.iter().zip(entries) {
+    let mut links = Vec::new();
+    for (at, (path, node)) in found.iter().enumerate() {
         if node.kind != NodeKind::File || node.links < 2 {
             continue;
         }
         match first.get(&(node.device, node.inode)) {
-            Some(&target) => entry.kind = Kind::Hardlink { target: target.clone() },
+            Some(&target) => links.push((at, target.clone())),
             None => drop(first.insert((node.device, node.inode), path)),
         }
     }
+    links
 }
 
 type Name = (Box<[u8]>, FileType);
@@ -202,12 +209,4 @@ fn names(directory: &OwnedFd) -> Result<Vec<Name>, Errno> {
     }
     names.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     Ok(names)
-}
-
-fn stat(directory: &OwnedFd, name: &[u8]) -> Result<Option<Node>, Errno> {
-    match beneath::node(directory, name) {
-        // Gone since the directory was read.
-        Err(Errno::NOENT) => Ok(None),
-        result => result.map(Some),
-    }
 }
