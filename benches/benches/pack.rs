@@ -23,9 +23,11 @@ fn bench(c: &mut Criterion) {
     group.throughput(Throughput::Bytes((FILES * SIZE) as u64));
     group.sample_size(10);
     let gzip = Compression::default();
-    for (name, compression, threads) in
-        [("gzip, 1 thread", gzip, NonZeroUsize::new(1)), ("gzip, all threads", gzip, None), ("none", Compression::None, None)]
-    {
+    for (name, compression, threads) in [
+        ("gzip, 1 thread", gzip, NonZeroUsize::new(1)),
+        ("gzip, all threads", gzip, None),
+        ("none", Compression::None, None),
+    ] {
         let options = PackOptions { compression, threads, ..PackOptions::default() };
         group.bench_function(name, |b| {
             b.iter(|| pack(&index, tree.as_fd(), std::io::sink(), &options).expect("packed"));

@@ -196,3 +196,34 @@ impl Drop for SmallDisk {
         let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
+
+/// Runs kiln through another program that takes something away from it.
+fn kiln_through(env: &TestEnv, wrapper: &[&str], arguments: &[&str]) -> crate::environment::Ran {
+    let kiln = env.command(arguments.iter().copied());
+    let mut command = std::process::Command::new(wrapper[0]);
+    command.args(&wrapper[1..]).arg(kiln.get_program()).args(kiln.get_args()).current_dir(env.path("context"));
+    command.env("KILN_ROOT", env.store()).env("HOME", env.path("home"));
+    crate::environment::ran(command.stdin(std::process::Stdio::null()).output().expect("the wrapper starts"))
+}
+
+#[test]
+fn no_user_namespaces() {
+    let env = TestEnv::new();
+    std::fs::create_dir(env.path("context/d")).expect("a directory");
+    env.file("Dockerfile", "FROM scratch\nCOPY d /d\n");
+    // Root without capabilities, in a namespace that allows no further ones.
+    let script =
+        "echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all --inh-caps=-all \"$@\"";
+    let without = ["unshare", "--user", "--map-root-user", "sh", "-c", script, "sh"];
+    kiln_through(&env, &without, &["build", "."]).fails(1, &["user namespace", "max_user_namespaces"]);
+    env.build("FROM scratch\nCOPY d /d\n").ok();
+}
+
+#[test]
+fn no_network() {
+    let env = TestEnv::with_busybox();
+    env.file("Dockerfile", "FROM nowhere.example.com/image\nRUN true\n");
+    let without = ["unshare", "--user", "--map-root-user", "--net"];
+    kiln_through(&env, &without, &["build", "."]).fails(1, &["nowhere.example.com", "Dockerfile:1:6", "kiln load"]);
+    env.build("FROM busybox\nRUN true\n").ok();
+}
