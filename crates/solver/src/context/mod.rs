@@ -155,7 +155,6 @@ impl Directory {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-
     /// Returns what the ignore patterns say of the children of `path`, and whether `path` itself is ignored.
     fn hits(&self, path: &LayerPath) -> (bool, ParentHits) {
         let (mut ignored, mut hits) = (false, self.ignore.root());

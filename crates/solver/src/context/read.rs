@@ -91,7 +91,8 @@ impl Directory {
     /// Returns the root of the context; the name and the place of it are the caller's.
     pub(super) fn root_entry(&self) -> Result<Entry> {
         let root = LayerPath::root();
-        let mut node = beneath::node(&self.fd, b".".as_slice().into()).map_err(|(error, _)| fail("stat", &root)(error))?;
+        let mut node =
+            beneath::node(&self.fd, b".".as_slice().into()).map_err(|(error, _)| fail("stat", &root)(error))?;
         let xattrs = xattrs(&self.fd).map_err(fail("read the attributes of", &root))?;
         node.know(Fact { xattrs, ..Fact::default() }, false);
         Ok(node.entry(root))

@@ -201,3 +201,55 @@ fn times_can_be_taken_from_a_later_parent() {
     let times: Vec<i64> = layout.index().iter().take(2).map(|e| e.metadata.mtime.seconds).collect();
     assert_eq!(times, [11, 5]);
 }
+
+/// Parents that differ in what a copy may or may not read.
+fn parents() -> impl proptest::strategy::Strategy<Value = Fake> {
+    use proptest::prelude::*;
+    let line = (0..6usize, 0..4u8, any::<bool>());
+    prop::collection::vec(line, 0..6).prop_map(|lines| {
+        let mut fake = Fake::new();
+        for (at, kind, flag) in lines {
+            let at = ["a", "a/b", "a/b/c", "a/x", "d", "d/e"][at];
+            let blocked = |fake: &Fake| {
+                let mut above = path(at).parent();
+                std::iter::from_fn(|| {
+                    let here = above.take()?;
+                    above = here.parent();
+                    Some(here)
+                })
+                .any(|above| Files::look(fake, &above).unwrap().is_some_and(|entry| !is_directory(&entry)))
+            };
+            if blocked(&fake) || !fake.children(&path(at)).unwrap().is_empty() {
+                continue;
+            }
+            fake = match kind {
+                0 => fake.directory(at, if flag { 0o755 } else { 0o700 }),
+                1 => fake.file(at, if flag { "1" } else { "2" }),
+                2 => fake.link(at, if flag { "/d" } else { "/a/x" }),
+                _ => fake.directory(at, 0o755).owned(at, flag.into(), 0),
+            };
+        }
+        fake
+    })
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(512))]
+
+    /// What the probe leaves out decides nothing: equal keys, equal layers.
+    #[test]
+    fn equal_probes_give_equal_layers(one in parents(), other in parents(), at in 0..5usize, directory: bool) {
+        let destination = ["/a/b", "/a/b/", "/a/b/c/n", "/d", "/"][at];
+        let pattern = if directory { "src" } else { "a" };
+        let hash = |parent: &Fake| Probe::new(parent, &path(destination), None).map(|probe| probe.hash()).ok();
+        proptest::prop_assume!(hash(&one).is_some() && hash(&one) == hash(&other));
+        let layer = |parent| {
+            let copy = Copy::new(parent, source());
+            copy.layout(&[pattern], destination).map(|layout| image::Index::new(layout.index()).content_id())
+        };
+        // One may have something in the way below the destination; that is looked up for each parent.
+        if let (Ok(one), Ok(other)) = (layer(one), layer(other)) {
+            proptest::prop_assert_eq!(one, other);
+        }
+    }
+}

@@ -9,6 +9,7 @@ use store::{LayerDraft, Scratch};
 
 use crate::error::{Result, SolveErrorKind};
 use crate::files::Files;
+use crate::files_of;
 use crate::key::Key;
 use crate::layout::{Attributes, Layout, check_conflicts};
 use crate::local::{LocalWorker, OpResult, now};
@@ -109,6 +110,7 @@ pub(crate) fn execute(worker: &LocalWorker<'_>, job: Job<'_>, copy: &Copy, key: 
     let selections: Vec<_> =
         sources.patterns.iter().map(String::as_str).zip(sources.selections.iter().map(|s| &**s)).collect();
     let inputs = inputs::copy(copy, &layout.probe, &selections);
+    sources.selections.iter().try_for_each(|selection| files_of::keep(worker.store(), selection))?;
     let index = Index::new(layout.index());
     Ok(OpResult { key, op: job.vertex().digest, draft, index, faithful, inputs })
 }

@@ -1,15 +1,12 @@
 //! The named parts of a key, kept in its record so that a miss can be explained.
 
-use image::{ContentId, Kind};
+use image::ContentId;
 use plan::{Chmod, Copy, CopySource, Run, Workdir};
 use store::RecordInput;
 
-use crate::key::Hasher;
+use crate::files_of::FILES;
 use crate::probe::Probe;
-use crate::select::{Selection, Taken};
-
-/// More files than this are kept as one hash.
-const MOST_FILES: usize = 4096;
+use crate::select::Selection;
 
 fn input(name: impl Into<String>, value: impl Into<String>) -> RecordInput {
     RecordInput { name: name.into(), value: value.into() }
@@ -63,40 +60,7 @@ pub(crate) fn copy(copy: &Copy, probe: &Probe, selections: &[(&str, &Selection)]
         }
     }
     for (pattern, selection) in selections {
-        let files: usize = selection.taken.iter().map(|taken| taken.below.len() + 1).sum();
-        if files > MOST_FILES {
-            inputs.push(input(format!("files {pattern}"), hex(selection.copied())));
-        } else {
-            selection.taken.iter().for_each(|taken| put_files(&mut inputs, taken));
-        }
+        inputs.push(input(format!("{FILES}{pattern}"), hex(selection.copied())));
     }
     inputs
-}
-
-fn put_files(inputs: &mut Vec<RecordInput>, taken: &Taken) {
-    let root = (!taken.is_directory()).then_some(&taken.root);
-    for entry in root.into_iter().chain(&taken.below) {
-        let path = String::from_utf8_lossy(entry.path.as_bytes());
-        let metadata = &entry.metadata;
-        let what = match &entry.kind {
-            Kind::Directory { .. } => "directory".to_owned(),
-            Kind::File { content, .. } => content.hex()[..32].to_owned(),
-            Kind::Symlink { target } => format!("link {}", String::from_utf8_lossy(target)),
-            Kind::Hardlink { target } => format!("hard link {target}"),
-            Kind::CharDevice { major, minor } | Kind::BlockDevice { major, minor } => format!("device {major}:{minor}"),
-            Kind::Fifo => "fifo".to_owned(),
-            Kind::Whiteout => continue,
-        };
-        let mut value = format!("{:o} {}:{} {what}", metadata.mode, metadata.uid, metadata.gid);
-        if !metadata.xattrs.is_empty() {
-            let mut hasher = Hasher::new("xattrs");
-            for (name, data) in &metadata.xattrs {
-                hasher.bytes(name);
-                hasher.bytes(data);
-            }
-            value.push_str(" xattrs ");
-            value.push_str(&hex(hasher.finish())[..16]);
-        }
-        inputs.push(input(format!("file {path}"), value));
-    }
 }

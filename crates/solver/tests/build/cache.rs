@@ -155,12 +155,14 @@ fn records_name_their_inputs() {
     let record = |what: &str| {
         let at = built.plan.vertices.iter().position(|vertex| vertex.name.contains(what)).unwrap();
         let key = built.solution.vertices[at].key.unwrap();
-        let digits = key.hex();
-        let bytes = std::array::from_fn(|at| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).unwrap());
-        env.store.record(&store::RecordKey(bytes)).unwrap().unwrap().inputs
+        env.store.record(&store::RecordKey(*key.as_bytes())).unwrap().unwrap().inputs
     };
     let names = |inputs: &[store::RecordInput]| inputs.iter().map(|input| input.name.clone()).collect::<Vec<_>>();
-    assert!(names(&record("COPY")).contains(&"file d/a".to_owned()));
+    let copy = record("COPY");
+    assert!(names(&copy).contains(&"destination".to_owned()), "{copy:?}");
+    let files = copy.iter().find(|input| input.name.starts_with("files ")).unwrap();
+    let files = solver::files_of(&env.store, files).unwrap().unwrap();
+    assert_eq!(files[0].path, b"d/a");
     let run = record("RUN");
     assert!(names(&run).contains(&"env TOKEN".to_owned()) && names(&run).contains(&"parent".to_owned()));
     assert!(run.iter().all(|input| !input.value.contains("hidden")));
