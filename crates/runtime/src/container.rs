@@ -176,8 +176,8 @@ impl Container {
     fn save(&self) -> Result<()> {
         let path = self.directory.join("state.json");
         let temporary = self.directory.join("state.json.new");
-        let bytes = serde_json::to_vec(&self.state)
-            .map_err(|source| Error::State { id: self.state.id.clone(), source })?;
+        let bytes =
+            serde_json::to_vec(&self.state).map_err(|source| Error::State { id: self.state.id.clone(), source })?;
         fs::write(&temporary, bytes).map_err(io_error("write", &temporary))?;
         fs::rename(&temporary, &path).map_err(io_error("write", &path))
     }

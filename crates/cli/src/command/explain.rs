@@ -132,7 +132,7 @@ fn reasons(store: &Store, account: &Account, index: usize, earlier: &Earlier) ->
             "its earlier result had been removed".to_owned()
         }]);
     }
-    let mut reasons = differences(&record.inputs, &now.inputs);
+    let mut reasons = differences(&with_files(store, record.inputs)?, &with_files(store, now.inputs)?);
     for reason in &mut reasons {
         if reason.starts_with("parent") {
             let parent = step.parent.and_then(|parent| account.steps.get(parent));
@@ -146,6 +146,21 @@ fn reasons(store: &Store, account: &Account, index: usize, earlier: &Earlier) ->
         reasons.push("the order of its inputs changed".to_owned());
     }
     Ok(reasons)
+}
+
+/// Puts the files of a copy in the place of their common hash, as far as they were kept.
+fn with_files(store: &Store, inputs: Vec<RecordInput>) -> Result<Vec<RecordInput>, Failure> {
+    let mut all = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        match solver::files_of(store, &input)? {
+            Some(files) => all.extend(files.into_iter().map(|file| RecordInput {
+                name: format!("file {}", String::from_utf8_lossy(&file.path)),
+                value: file.what,
+            })),
+            None => all.push(input),
+        }
+    }
+    Ok(all)
 }
 
 /// At most this many differences are told; the rest is counted.
