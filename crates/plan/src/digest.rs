@@ -87,7 +87,7 @@ fn digest_mount(fields: &mut Fields, mount: &Mount) {
 }
 
 fn digest_copy(fields: &mut Fields, copy: &Copy) {
-    let Copy { sources, destination, chown, chmod, unpack } = copy;
+    let Copy { sources, destination, chown, chmod, unpack, exclude, parents, link } = copy;
     fields.text("copy");
     fields.list(sources, |fields, source| match source {
         CopySource::Path { input, pattern, span: _ } => {
@@ -114,6 +114,17 @@ fn digest_copy(fields: &mut Fields, copy: &Copy) {
         }
     });
     fields.number(u64::from(*unpack));
+    // What came later is there only where it is asked for, so that caches stay warm.
+    if !exclude.is_empty() {
+        fields.text("exclude");
+        fields.list(exclude, |fields, pattern| fields.text(pattern));
+    }
+    if *parents {
+        fields.text("parents");
+    }
+    if *link {
+        fields.text("link");
+    }
 }
 
 /// Values one after the other, each with its type and length in front: no two sequences of fields encode alike.

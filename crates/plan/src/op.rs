@@ -25,7 +25,7 @@ impl Op {
                 let env: usize = run.env.iter().map(|(key, value)| key.len() + value.len()).sum();
                 sum(&run.argv) + env + run.cwd.len() + run.user.len()
             }
-            Self::Copy(copy) => copy.destination.len(),
+            Self::Copy(copy) => copy.destination.len() + sum(&copy.exclude),
             Self::Workdir(workdir) => workdir.path.len() + workdir.user.len(),
         }
     }
@@ -112,7 +112,7 @@ pub enum MountKind {
 }
 
 /// `COPY` and `ADD`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Copy {
     pub sources: Vec<CopySource>,
     /// Absolute; a trailing slash means a directory.
@@ -122,6 +122,12 @@ pub struct Copy {
     pub chmod: Option<Chmod>,
     /// `ADD`: archives are extracted.
     pub unpack: bool,
+    /// `--exclude`, as written: patterns over the paths below each directory that is copied.
+    pub exclude: Vec<String>,
+    /// `--parents`: the pattern of each path is `BASE/./PATTERN`, and what matches keeps its path below the base.
+    pub parents: bool,
+    /// `--link`: the destination is resolved in an empty root, and nothing of the parent decides the layer.
+    pub link: bool,
 }
 
 /// One source of a copy.

@@ -39,6 +39,11 @@ pub(crate) fn parse(text: &str, files: &(impl Files + ?Sized)) -> Result<Owner> 
     Ok(Owner { uid, gid })
 }
 
+/// True if no file of the image decides who `text` is.
+pub(crate) fn is_numeric(text: &str) -> bool {
+    text.split(':').all(|part| part.parse::<u32>().is_ok())
+}
+
 enum Unreadable {
     Because(&'static str),
     Kind(SolveErrorKind),

@@ -3,11 +3,88 @@
 use dockerfile::Span;
 use dockerfile::ignore::Wildcard;
 use image::{Entry, Kind, LayerPath};
+use plan::Copy;
 
 use crate::error::{Result, SolveErrorKind};
 use crate::files::{Files, is_directory, missing, resolve};
 use crate::key::Hasher;
 use crate::similar;
+
+mod filter;
+mod parents;
+
+use filter::Filter;
+
+/// What a selection is for: it decides what is hashed of it.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Purpose {
+    Copy,
+    /// `ADD`: it also matters whether a file is an archive.
+    Add,
+    Mount,
+}
+
+impl Purpose {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Copy => "copy",
+            Self::Add => "add",
+            Self::Mount => "mount",
+        }
+    }
+}
+
+/// What a source of a copy or a mount asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) pattern: &'a str,
+    pub(crate) purpose: Purpose,
+    /// Of what is below the directories that are taken, this is left out.
+    pub(crate) exclude: &'a [String],
+    /// The pattern is `BASE/./PATTERN` (`COPY --parents`).
+    pub(crate) parents: bool,
+    pub(crate) span: Span,
+}
+
+impl<'a> Wanted<'a> {
+    /// Returns what a bind mount of `path` shows.
+    pub(crate) fn mount(path: &'a str) -> Self {
+        Self { pattern: path, purpose: Purpose::Mount, exclude: &[], parents: false, span: Span::default() }
+    }
+
+    /// Returns what a source of `copy` asks for.
+    pub(crate) fn source(copy: &'a Copy, pattern: &'a str, span: Span) -> Self {
+        let purpose = if copy.unpack { Purpose::Add } else { Purpose::Copy };
+        Self { pattern, purpose, exclude: &copy.exclude, parents: copy.parents, span }
+    }
+
+    /// Adds all that decides the selection, but not the tree.
+    pub(crate) fn hash(&self, hasher: &mut Hasher) {
+        hasher.text(self.purpose.name());
+        hasher.text(self.pattern);
+        if !self.exclude.is_empty() || self.parents {
+            hasher.byte(self.parents.into());
+            hasher.number(self.exclude.len() as u64);
+            self.exclude.iter().for_each(|pattern| hasher.text(pattern));
+        }
+    }
+
+    /// Returns what is taken of `files`.
+    pub(crate) fn select(&self, files: &(impl Files + ?Sized)) -> Result<Selection> {
+        if self.purpose == Purpose::Mount {
+            return select_path(files, self.pattern);
+        }
+        let filter = Filter::exclude(self)?;
+        if self.parents {
+            return parents::select(files, self, filter);
+        }
+        let mut selection = select(files, self.pattern, self.span)?;
+        if !self.exclude.is_empty() {
+            selection.taken.iter_mut().for_each(|taken| filter.apply(taken));
+        }
+        Ok(selection)
+    }
+}
 
 /// Everything one source pattern takes, in order.
 #[derive(Clone, Debug, Default)]

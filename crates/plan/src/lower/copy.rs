@@ -1,6 +1,7 @@
 //! `COPY` and `ADD` of local files (reference: sections 6 and 7), as far as they are decided before anything is read.
 
 use dockerfile::ast::{self, Instruction};
+use dockerfile::ignore::Ignore;
 use dockerfile::{Span, Spanned, Word};
 
 use super::scope::Scope;
@@ -23,7 +24,7 @@ struct Draft {
 }
 
 pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, copy: &ast::Copy, verb: Verb) -> Option<()> {
-    check_flags(scope, &copy.flags)?;
+    let exclude = exclude(scope, &copy.flags)?;
     let draft = sources(scope, copy, verb)?;
     let destination = scope.expand(&copy.destination)?;
     let chown = optional(scope, copy.flags.chown.as_ref())?;
@@ -33,30 +34,45 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, copy: 
         _ => None,
     };
     let inputs = inputs(scope, copy, &draft.sources)?;
-    let created_by = created_by(verb, chown.as_deref(), chmod.as_deref(), &draft.shown, &destination);
+    let parents = is_set(copy.flags.parents.as_ref());
+    let mut flags = Vec::new();
+    flags.extend(parents.then(|| "--parents".to_owned()));
+    flags.extend(chown.as_ref().map(|chown| format!("--chown={chown}")));
+    flags.extend(chmod.as_ref().map(|chmod| format!("--chmod={chmod}")));
+    let created_by = created_by(verb, flags, &draft.shown, &destination);
     let op = Op::Copy(Copy {
         sources: draft.sources,
         destination: path::destination(scope.state.directory(), &destination),
         chown,
         chmod: mode,
         unpack: verb == Verb::Add && copy.flags.unpack.as_ref().is_none_or(|unpack| unpack.value),
+        exclude,
+        parents,
+        link: is_set(copy.flags.link.as_ref()),
     });
     scope.layer(instruction, op, inputs, created_by)
 }
 
-/// Refuses what is not there yet.
-fn check_flags(scope: &mut Scope<'_, '_>, flags: &ast::CopyFlags) -> Option<()> {
-    let set = |flag: &Option<Spanned<bool>>| flag.as_ref().filter(|flag| flag.value).map(|flag| flag.span);
-    let exclude = flags.exclude.first().map(|pattern| pattern.span);
-    let given = [("--link", set(&flags.link)), ("--parents", set(&flags.parents)), ("--exclude", exclude)];
-    let mut supported = Some(());
-    for (name, span) in given {
-        if let Some(span) = span {
-            scope.unsupported(span, &format!("`{name}`"));
-            supported = None;
+fn is_set(flag: Option<&Spanned<bool>>) -> bool {
+    flag.is_some_and(|flag| flag.value)
+}
+
+/// Returns the patterns of `--exclude`, each of which must be one. Variables in them do not count.
+fn exclude(scope: &mut Scope<'_, '_>, flags: &ast::CopyFlags) -> Option<Vec<String>> {
+    let mut right = Some(());
+    for pattern in &flags.exclude {
+        if let Err(error) = Ignore::from_patterns([pattern.value.as_str()]) {
+            scope.error(pattern.span, error.message);
+            right = None;
         }
     }
-    supported
+    right.map(|()| flags.exclude.iter().map(|pattern| pattern.value.clone()).collect())
+}
+
+/// Returns a source of `--parents` as `BASE/./PATTERN`, both clean: the path below the base is kept.
+fn with_parents(text: &str) -> String {
+    let (base, pattern) = text.split_once("/./").unwrap_or(("", text));
+    format!("{}/.{}", path::clean(base).trim_end_matches('/'), path::clean(pattern))
 }
 
 /// Expands the value of a flag; an empty one is none.
@@ -78,7 +94,11 @@ fn sources(scope: &mut Scope<'_, '_>, copy: &ast::Copy, verb: Verb) -> Option<Dr
         if let ast::CopySource::Path(word) = source {
             let text = scope.expand(word)?;
             check_source(scope, copy, verb, &text, word.span)?;
-            draft.sources.push(CopySource::Path { input: 0, pattern: path::clean(&text), span: word.span });
+            let pattern = match is_set(copy.flags.parents.as_ref()) {
+                true => with_parents(&text),
+                false => path::clean(&text),
+            };
+            draft.sources.push(CopySource::Path { input: 0, pattern, span: word.span });
             draft.shown.push(text);
         }
     }
@@ -166,10 +186,9 @@ fn inputs(scope: &mut Scope<'_, '_>, copy: &ast::Copy, sources: &[CopySource]) -
     Some(vec![scope.stages.input(&source, scope.index, from.span)?])
 }
 
-fn created_by(verb: Verb, chown: Option<&str>, chmod: Option<&str>, sources: &[String], destination: &str) -> String {
+fn created_by(verb: Verb, flags: Vec<String>, sources: &[String], destination: &str) -> String {
     let mut words = vec![if verb == Verb::Add { "ADD" } else { "COPY" }.to_owned()];
-    words.extend(chown.map(|chown| format!("--chown={chown}")));
-    words.extend(chmod.map(|chmod| format!("--chmod={chmod}")));
+    words.extend(flags);
     words.extend(sources.iter().cloned());
     words.extend([destination.to_owned(), "# buildkit".to_owned()]);
     words.join(" ")
@@ -178,6 +197,20 @@ fn created_by(verb: Verb, chown: Option<&str>, chmod: Option<&str>, sources: &[S
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pivot_splits_a_source() {
+        for (text, expected) in [
+            ("a/b", "/./a/b"),
+            ("./a/../b", "/./b"),
+            ("/a/./b/c", "/a/./b/c"),
+            ("a/../../b/./c/./d/*", "/b/./c/d/*"),
+            ("a/./", "/a/./"),
+            ("/./a", "/./a"),
+        ] {
+            assert_eq!(with_parents(text), expected, "{text}");
+        }
+    }
 
     #[test]
     fn where_a_source_is() {

@@ -147,13 +147,7 @@ impl<'a> Stages<'a> {
     ) -> State {
         let span = self.dockerfile.stages[index].from.image.span;
         let source = CopySource::Path { input: 0, pattern: "/".to_owned(), span };
-        let op = Op::Copy(Copy {
-            sources: vec![source],
-            destination: "/".to_owned(),
-            chown: None,
-            chmod: None,
-            unpack: false,
-        });
+        let op = Op::Copy(Copy { sources: vec![source], destination: "/".to_owned(), ..Copy::default() });
         let origin = self.origin(index, span, steps.next("FROM", name));
         let inputs = vec![Input::Context(ContextName::Named(name.to_owned()))];
         let root = self.builder.add(op, None, inputs, origin);

@@ -115,7 +115,12 @@ fn run(out: &mut String, run: &Run) {
 
 fn copy(out: &mut String, copy: &Copy) {
     let unpack = if copy.unpack { ", unpacking" } else { "" };
-    writeln!(out, "    copy to {}{unpack}", copy.destination).unwrap();
+    let link = if copy.link { ", linked" } else { "" };
+    let parents = if copy.parents { ", with parents" } else { "" };
+    writeln!(out, "    copy to {}{unpack}{link}{parents}", copy.destination).unwrap();
+    for pattern in &copy.exclude {
+        writeln!(out, "    without {pattern}").unwrap();
+    }
     for source in &copy.sources {
         match source {
             CopySource::Path { input, pattern, .. } => writeln!(out, "    from input {input}: {pattern}").unwrap(),

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use dockerfile::Span;
 use image::Index;
 use plan::{Copy, CopySource, Input, VertexId};
 use store::{LayerDraft, Scratch};
 
 use crate::error::{Result, SolveErrorKind};
-use crate::files::Files;
+use crate::files::{Files, Nothing};
 use crate::files_of;
 use crate::key::Key;
 use crate::layout::{Attributes, Layout, check_conflicts};
@@ -17,8 +16,8 @@ use crate::ops::archive;
 use crate::ops::inputs;
 use crate::ops::predict::Predicted;
 use crate::probe::Probe;
-use crate::select::Selection;
-use crate::session::{Purpose, Root, input_of, probe, probe_for};
+use crate::select::{Selection, Wanted};
+use crate::session::{Root, copy_probe, input_of};
 use crate::worker::Job;
 use crate::write::Writer;
 
@@ -56,26 +55,17 @@ enum Tree {
 impl Sources {
     fn find(worker: &LocalWorker<'_>, job: Job<'_>, copy: &Copy) -> Result<Self> {
         let mut sources = Self { trees: Vec::new(), selections: Vec::new(), patterns: Vec::new(), archives: false };
-        let purpose = if copy.unpack { Purpose::Add } else { Purpose::Copy };
         for source in &copy.sources {
             let CopySource::Path { input, pattern, span } = source else { continue };
-            sources.add(worker, job, input_of(job.vertex(), *input)?, pattern, purpose, *span)?;
+            sources.add(worker, job, input_of(job.vertex(), *input)?, Wanted::source(copy, pattern, *span))?;
         }
         sources.archives = worker.session.extracts(job.results, job.vertex(), copy)?;
         Ok(sources)
     }
 
-    fn add(
-        &mut self,
-        worker: &LocalWorker<'_>,
-        job: Job<'_>,
-        input: &Input,
-        pattern: &str,
-        purpose: Purpose,
-        span: Span,
-    ) -> Result<()> {
-        self.selections.push(worker.session.selection(job.results, input, pattern, purpose, span)?);
-        self.patterns.push(pattern.to_owned());
+    fn add(&mut self, worker: &LocalWorker<'_>, job: Job<'_>, input: &Input, wanted: Wanted<'_>) -> Result<()> {
+        self.selections.push(worker.session.selection(job.results, input, wanted)?);
+        self.patterns.push(wanted.pattern.to_owned());
         self.trees.push(match input {
             Input::Context(name) => Tree::Context(name.clone()),
             Input::Empty => Tree::Root(worker.session.need_root(job.results, None)?),
@@ -95,15 +85,17 @@ impl Sources {
 
 pub(crate) fn execute(worker: &LocalWorker<'_>, job: Job<'_>, copy: &Copy, key: Key) -> Result<OpResult> {
     let parent = worker.session.need_root(job.results, job.vertex().parent)?;
-    let probe = probe(parent.files(), &copy.destination, copy.chown.as_deref())?;
+    let probe = copy_probe(parent.files(), parent.files(), copy)?;
     let ahead = worker.take_prepared(job.id).filter(|prepared| prepared.key == key);
     let written = match ahead {
         Some(Prepared { written, .. }) => adopt(worker, job, written, probe)?,
-        None => write(worker, job, copy, probe, Some(parent.files()))?,
+        None => write(worker, job, copy, probe, Some(if copy.link { &Nothing } else { parent.files() }))?,
     };
     let Written { draft, layout, sources, faithful } = written;
-    let entries = layout.planned.iter().filter(|(_, planned)| !planned.replaces);
-    check_conflicts(parent.files(), entries.map(|(path, planned)| (path, planned.is_directory())))?;
+    if !copy.link {
+        let entries = layout.planned.iter().filter(|(_, planned)| !planned.replaces);
+        check_conflicts(parent.files(), entries.map(|(path, planned)| (path, planned.is_directory())))?;
+    }
     if !sources.archives {
         worker.session.put_fits(job.results, job.vertex(), &key)?;
     }
@@ -143,8 +135,7 @@ pub(crate) fn prepare(worker: &LocalWorker<'_>, job: Job<'_>, ancestor: Option<V
 
 fn ahead(worker: &LocalWorker<'_>, job: Job<'_>, copy: &Copy, ancestor: Option<VertexId>) -> Result<Option<Prepared>> {
     let predicted = Predicted::parent(worker, job, ancestor)?;
-    let owner = copy.chown.as_deref().map(|chown| crate::owner::parse(chown, predicted.ancestor())).transpose()?;
-    let probe = probe_for(&predicted, &copy.destination, owner)?;
+    let probe = copy_probe(&predicted, predicted.ancestor(), copy)?;
     let Some(key) = worker.session.copy_key(job.results, job.vertex(), copy, probe.hash())? else { return Ok(None) };
     if !job.vertex().ignore_cache && worker.store().record(&key.record())?.is_some() {
         return Ok(None);

@@ -54,6 +54,13 @@ pub(crate) fn copy(copy: &Copy, probe: &Probe, selections: &[(&str, &Selection)]
         Some(Chmod::Symbolic(text)) => inputs.push(input("chmod", text)),
         None => {}
     }
+    inputs.extend(copy.exclude.iter().map(|pattern| input("exclude", pattern)));
+    if copy.parents {
+        inputs.push(input("parents", "true"));
+    }
+    if copy.link {
+        inputs.push(input("link", "true"));
+    }
     for source in &copy.sources {
         if let CopySource::Inline { name, bytes } = source {
             inputs.push(input(format!("text {name}"), hashed(bytes)));

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use dockerfile::Span;
 use image::{Kind, LayerPath, Metadata};
 use plan::{Input, MountKind, Run, VertexId};
 use store::Scratch;
@@ -14,7 +13,8 @@ use crate::layout::{Attributes, Layout};
 use crate::local::{LocalWorker, now};
 use crate::probe::Probe;
 use crate::select::Selection;
-use crate::session::{Purpose, input_of};
+use crate::select::Wanted;
+use crate::session::input_of;
 use crate::worker::Job;
 use crate::write::{Writer, dress_root};
 
@@ -33,7 +33,7 @@ pub(super) fn mounts(
             MountKind::Tmpfs { size } => sandbox::MountKind::Tmpfs { size: *size, mode: 0o1777 },
             MountKind::Bind { input, path } => {
                 let input = input_of(job.vertex(), *input)?;
-                let selection = worker.session.selection(job.results, input, path, Purpose::Mount, Span::default())?;
+                let selection = worker.session.selection(job.results, input, Wanted::mount(path))?;
                 reads.push((mount.target.clone(), selection.mounted()));
                 bind(worker, job, input, path, &selection, mount.read_only, scratches)?
             }
@@ -116,7 +116,7 @@ pub(super) fn mounts_are_still(worker: &LocalWorker<'_>, job: Job<'_>, run: &Run
     for mount in &run.mounts {
         let MountKind::Bind { input, path } = &mount.kind else { continue };
         let Input::Context(name) = input_of(job.vertex(), *input)? else { continue };
-        let selection = worker.session.context_selection(name, path, Purpose::Mount, Span::default())?;
+        let selection = worker.session.context_selection(name, Wanted::mount(path))?;
         let context = worker.session.contexts.need(name)?;
         for taken in &selection.taken {
             if !context.is_still(&taken.root.path)? {

@@ -10,7 +10,8 @@ use crate::files::{Files, Look};
 use crate::layout::{Attributes, Layout};
 use crate::local::{LocalWorker, now};
 use crate::owner;
-use crate::session::{Purpose, Root, input_of, probe_for, workdir_owner};
+use crate::select::Wanted;
+use crate::session::{Root, input_of, probe_for, workdir_owner};
 use crate::worker::Job;
 
 /// An ancestor that is done, with the directories on it that the ops in between will make. A `RUN` is taken to change
@@ -86,8 +87,7 @@ fn makes_directory(worker: &LocalWorker<'_>, job: Job<'_>, id: VertexId, copy: &
         if matches!(input, plan::Input::Vertex(id) if !job.results.is_done(*id)) {
             return false;
         }
-        let purpose = if copy.unpack { Purpose::Add } else { Purpose::Copy };
-        let selection = worker.session.selection(job.results, input, pattern, purpose, *span);
+        let selection = worker.session.selection(job.results, input, Wanted::source(copy, pattern, *span));
         selection.is_ok_and(|selection| selection.taken.iter().any(|taken| taken.is_directory()))
     })
 }

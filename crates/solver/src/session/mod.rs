@@ -6,7 +6,6 @@ mod selections;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use dockerfile::Span;
 use image::LayerPath;
 use plan::{ContextName, Copy, CopySource, Input, MountKind, Op, Run, Vertex, VertexId, Workdir};
 use store::{LayerId, Record, RecordKey, Store, Tree};
@@ -19,9 +18,7 @@ use crate::layout::check_conflicts;
 use crate::owner::{self, Owner};
 use crate::probe::Probe;
 use crate::results::Results;
-use crate::select::Selection;
-
-pub(crate) use selections::Purpose;
+use crate::select::{Selection, Wanted};
 
 /// What a look-up found.
 #[derive(Debug)]
@@ -34,13 +31,16 @@ pub enum Found {
     Lacks,
 }
 
+/// By context, and the hash of what is asked of it.
+type Selections = HashMap<(ContextName, [u8; 32]), Arc<Selection>>;
+
 /// The places where things are, and what was looked up there already.
 #[derive(Debug)]
 pub(crate) struct Session<'a> {
     pub(crate) store: &'a Store,
     pub(crate) contexts: &'a Contexts,
     /// What patterns take of contexts: all ops of a build see the same.
-    selections: Mutex<HashMap<(ContextName, String, Purpose), Arc<Selection>>>,
+    selections: Mutex<Selections>,
 }
 
 /// The hash of a probe.
@@ -101,7 +101,7 @@ impl<'a> Session<'a> {
         let mut reads = vec![Reads::All(results.content(vertex.parent))];
         for mount in &run.mounts {
             let MountKind::Bind { input, path } = &mount.kind else { continue };
-            let selected = self.selected(results, input_of(vertex, *input)?, path, Purpose::Mount, Span::default())?;
+            let selected = self.selected(results, input_of(vertex, *input)?, Wanted::mount(path))?;
             let Some(selected) = selected else { return Ok(None) };
             reads.push(Reads::Selection(selected.hash));
         }
@@ -117,11 +117,11 @@ impl<'a> Session<'a> {
     ) -> Result<Option<Vec<Reads>>> {
         // Sources first: a path that is missing is to be told before any base image is fetched.
         let Some((mut reads, archives)) = self.source_reads(results, vertex, copy)? else { return Ok(None) };
-        let Some(probed) = self.probed(results, parent, &copy.destination, copy.chown.as_deref())? else {
+        let Some(probed) = self.copy_probed(results, copy, parent)? else {
             return Ok(None);
         };
         reads.push(Reads::Probe(probed.hash));
-        if archives && probed.directory {
+        if archives && probed.directory && !copy.link {
             // What is extracted goes through the links and directories that are below the destination.
             reads.push(Reads::All(results.content(parent)));
         }
@@ -147,7 +147,7 @@ impl<'a> Session<'a> {
         let mut archives = false;
         for source in &copy.sources {
             let CopySource::Path { input, pattern, span } = source else { continue };
-            let selected = self.selected(results, input_of(vertex, *input)?, pattern, Purpose::of(copy), *span)?;
+            let selected = self.selected(results, input_of(vertex, *input)?, Wanted::source(copy, pattern, *span))?;
             let Some(selected) = selected else { return Ok(None) };
             reads.push(Reads::Selection(selected.hash));
             archives |= selected.archives;
@@ -163,6 +163,37 @@ impl<'a> Session<'a> {
     ) -> Result<Option<Vec<Reads>>> {
         let probed = self.probed(results, parent, &workdir.path, Some(workdir_owner(workdir)))?;
         Ok(probed.map(|probed| vec![Reads::Probe(probed.hash)]))
+    }
+
+    fn copy_probed(&self, results: &Results<'_>, copy: &Copy, parent: Option<VertexId>) -> Result<Option<Probed>> {
+        if !copy.link {
+            return self.probed(results, parent, &copy.destination, copy.chown.as_deref());
+        }
+        let owner = match copy.chown.as_deref() {
+            Some(chown) if !owner::is_numeric(chown) => {
+                let Some(owner) = self.linked_owner(results, parent, chown)? else { return Ok(None) };
+                Some(owner)
+            }
+            chown => chown.map(|chown| owner::parse(chown, &Nothing)).transpose()?,
+        };
+        let hash = probe_for(&Nothing, &copy.destination, owner)?.hash();
+        Ok(Some(Probed { hash, directory: false }))
+    }
+
+    /// Returns the owner that a name means in the parent; `None` if only the bytes of a base image can tell.
+    fn linked_owner(&self, results: &Results<'_>, parent: Option<VertexId>, chown: &str) -> Result<Option<Owner>> {
+        let mut hasher = Hasher::new("owner fact");
+        hasher.bytes(&results.content(parent).0);
+        hasher.text(chown);
+        let fact = hasher.record();
+        if let Some([a, b, c, d, e, f, g, h]) = self.store.fact(&fact)?.as_deref() {
+            let (uid, gid) = (u32::from_le_bytes([*a, *b, *c, *d]), u32::from_le_bytes([*e, *f, *g, *h]));
+            return Ok(Some(Owner { uid, gid }));
+        }
+        let Some(root) = self.root(results, parent)? else { return Ok(None) };
+        let owner = owner::parse(chown, root.files())?;
+        self.store.put_fact(&fact, &[owner.uid.to_le_bytes(), owner.gid.to_le_bytes()].concat())?;
+        Ok(Some(owner))
     }
 
     fn probed(
@@ -193,6 +224,10 @@ impl<'a> Session<'a> {
     /// base image can tell.
     fn fits(&self, results: &Results<'_>, vertex: &Vertex, key: &Key, record: &Record) -> Result<bool> {
         let Op::Copy(copy) = &vertex.op else { return Ok(true) };
+        if copy.link {
+            // It replaces whatever is there.
+            return Ok(true);
+        }
         if self.extracts(results, vertex, copy)? {
             // What is extracted replaces what is there. Its key holds the whole parent, or nothing is there.
             return Ok(true);
@@ -258,6 +293,12 @@ pub(crate) fn workdir_owner(workdir: &Workdir) -> &str {
 pub(crate) fn probe(files: &dyn Files, destination: &str, owner: Option<&str>) -> Result<Probe> {
     let owner = owner.map(|owner| owner::parse(owner, files)).transpose()?;
     probe_for(files, destination, owner)
+}
+
+/// Probes what is to be the parent of a copy; `files` know the owners. With `--link` that is an empty root.
+pub(crate) fn copy_probe(parent: &(impl crate::files::Look + ?Sized), files: &dyn Files, copy: &Copy) -> Result<Probe> {
+    let owner = copy.chown.as_deref().map(|chown| owner::parse(chown, files)).transpose()?;
+    if copy.link { probe_for(&Nothing, &copy.destination, owner) } else { probe_for(parent, &copy.destination, owner) }
 }
 
 /// Like [`probe`], for an owner that is known.

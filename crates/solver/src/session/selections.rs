@@ -3,7 +3,6 @@
 use std::io::Read;
 use std::sync::{Arc, PoisonError};
 
-use dockerfile::Span;
 use image::Kind;
 use image::layer::{Format, TarReader};
 use plan::{ContextName, Copy, CopySource, Input, Vertex, VertexId};
@@ -13,30 +12,7 @@ use crate::error::Result;
 use crate::files::{Files, Nothing};
 use crate::key::Hasher;
 use crate::results::Results;
-use crate::select::{Selection, Taken, select, select_path};
-
-/// What a selection is for: it decides what is hashed of it.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) enum Purpose {
-    Copy,
-    /// `ADD`: it also matters whether a file is an archive.
-    Add,
-    Mount,
-}
-
-impl Purpose {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Copy => "copy",
-            Self::Add => "add",
-            Self::Mount => "mount",
-        }
-    }
-
-    pub(super) fn of(copy: &Copy) -> Self {
-        if copy.unpack { Self::Add } else { Self::Copy }
-    }
-}
+use crate::select::{Purpose, Selection, Taken, Wanted};
 
 /// The hash of a selection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -52,43 +28,33 @@ impl Session<'_> {
         &self,
         results: &Results<'_>,
         input: &Input,
-        pattern: &str,
-        purpose: Purpose,
-        span: Span,
+        wanted: Wanted<'_>,
     ) -> Result<Option<Selected>> {
         match input {
             Input::Context(name) => {
                 let context = self.contexts.need(name)?;
-                let selection = self.context_selection(name, pattern, purpose, span)?;
-                self.hash(context, &selection, purpose).map(Some)
+                let selection = self.context_selection(name, wanted)?;
+                self.hash(context, &selection, wanted.purpose).map(Some)
             }
             Input::Empty => {
-                let selection = select_for(&Nothing, pattern, purpose, span)?;
-                self.hash(&Nothing, &selection, purpose).map(Some)
+                let selection = wanted.select(&Nothing)?;
+                self.hash(&Nothing, &selection, wanted.purpose).map(Some)
             }
-            Input::Vertex(id) => self.tree_selected(results, *id, pattern, purpose, span),
+            Input::Vertex(id) => self.tree_selected(results, *id, wanted),
         }
     }
 
-    fn tree_selected(
-        &self,
-        results: &Results<'_>,
-        id: VertexId,
-        pattern: &str,
-        purpose: Purpose,
-        span: Span,
-    ) -> Result<Option<Selected>> {
+    fn tree_selected(&self, results: &Results<'_>, id: VertexId, wanted: Wanted<'_>) -> Result<Option<Selected>> {
         let mut hasher = Hasher::new("selection fact");
         hasher.bytes(&results.content(Some(id)).0);
-        hasher.text(purpose.name());
-        hasher.text(pattern);
+        wanted.hash(&mut hasher);
         let fact = hasher.record();
         if let Some((hash, archives)) = self.store.fact(&fact)?.as_deref().and_then(read_fact) {
             return Ok(Some(Selected { hash, archives }));
         }
         let Some(root) = self.root(results, Some(id))? else { return Ok(None) };
-        let selection = select_for(root.files(), pattern, purpose, span)?;
-        let selected = self.hash(root.files(), &selection, purpose)?;
+        let selection = wanted.select(root.files())?;
+        let selected = self.hash(root.files(), &selection, wanted.purpose)?;
         self.store.put_fact(&fact, &write_fact(&selected.hash, selected.archives))?;
         Ok(Some(selected))
     }
@@ -108,37 +74,26 @@ impl Session<'_> {
     }
 
     /// Returns what a pattern takes of a context; the same every time.
-    pub(crate) fn context_selection(
-        &self,
-        name: &ContextName,
-        pattern: &str,
-        purpose: Purpose,
-        span: Span,
-    ) -> Result<Arc<Selection>> {
-        let key = (name.clone(), pattern.to_owned(), purpose);
+    pub(crate) fn context_selection(&self, name: &ContextName, wanted: Wanted<'_>) -> Result<Arc<Selection>> {
+        let mut hasher = Hasher::new("wanted");
+        wanted.hash(&mut hasher);
+        let key = (name.clone(), hasher.finish());
         let lock = || self.selections.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(selection) = lock().get(&key) {
             return Ok(Arc::clone(selection));
         }
-        let selection = Arc::new(select_for(self.contexts.need(name)?, pattern, purpose, span)?);
+        let selection = Arc::new(wanted.select(self.contexts.need(name)?)?);
         Ok(Arc::clone(lock().entry(key).or_insert(selection)))
     }
 
     /// Returns what a pattern takes of an input whose bytes are here.
-    pub(crate) fn selection(
-        &self,
-        results: &Results<'_>,
-        input: &Input,
-        pattern: &str,
-        purpose: Purpose,
-        span: Span,
-    ) -> Result<Arc<Selection>> {
+    pub(crate) fn selection(&self, results: &Results<'_>, input: &Input, wanted: Wanted<'_>) -> Result<Arc<Selection>> {
         match input {
-            Input::Context(name) => self.context_selection(name, pattern, purpose, span),
-            Input::Empty => select_for(&Nothing, pattern, purpose, span).map(Arc::new),
+            Input::Context(name) => self.context_selection(name, wanted),
+            Input::Empty => wanted.select(&Nothing).map(Arc::new),
             Input::Vertex(id) => {
                 let root = self.need_root(results, Some(*id))?;
-                select_for(root.files(), pattern, purpose, span).map(Arc::new)
+                wanted.select(root.files()).map(Arc::new)
             }
         }
     }
@@ -148,7 +103,8 @@ impl Session<'_> {
         let sources = if copy.unpack { &*copy.sources } else { &[] };
         for source in sources {
             let CopySource::Path { input, pattern, span } = source else { continue };
-            let selected = self.selected(results, input_of(vertex, *input)?, pattern, Purpose::Add, *span)?;
+            let wanted = Wanted::source(copy, pattern, *span);
+            let selected = self.selected(results, input_of(vertex, *input)?, wanted)?;
             if selected.is_some_and(|selected| selected.archives) {
                 return Ok(true);
             }
@@ -172,13 +128,6 @@ impl Session<'_> {
         let answer = looks_like_archive(files.open(&taken.root.path)?);
         self.store.put_fact(&fact, &[u8::from(answer)])?;
         Ok(answer)
-    }
-}
-
-fn select_for(files: &(impl Files + ?Sized), pattern: &str, purpose: Purpose, span: Span) -> Result<Selection> {
-    match purpose {
-        Purpose::Mount => select_path(files, pattern),
-        Purpose::Copy | Purpose::Add => select(files, pattern, span),
     }
 }
 

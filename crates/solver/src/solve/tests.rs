@@ -97,13 +97,7 @@ fn plan(parents: &[Option<u32>]) -> Plan {
     let vertex = |parent: &Option<u32>| {
         let op = match parent {
             None => Op::Workdir(Workdir { path: "/".to_owned(), user: String::new() }),
-            Some(_) => Op::Copy(Copy {
-                sources: Vec::new(),
-                destination: "/".to_owned(),
-                chown: None,
-                chmod: None,
-                unpack: false,
-            }),
+            Some(_) => Op::Copy(Copy { sources: Vec::new(), destination: "/".to_owned(), ..Copy::default() }),
         };
         Vertex {
             op,
