@@ -152,16 +152,28 @@ fn write_to(dest: Option<&Path>, fill: impl FnOnce(&mut dyn Write) -> Result<(),
         fill(&mut out)?;
         return Ok(out.flush()?);
     };
+    write_file(path, fill)
+}
+
+/// Writes a file beside its place and renames it: a reader never sees half of it, and a failure leaves what was there. What
+/// is no regular file (a pipe, a device) is written to as it is.
+pub(crate) fn write_file(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<(), Failure>) -> Result<(), Failure> {
     let describe = |e: io::Error| Failure::from_error(&e).context(format!("failed to write {}", path.display()));
+    let buffered = |file| io::BufWriter::with_capacity(1 << 20, file);
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        let mut out = buffered(File::options().write(true).open(path).map_err(describe)?);
+        fill(&mut out)?;
+        return out.flush().map_err(describe);
+    }
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
     let temporary = PathBuf::from(name);
-    let mut out = io::BufWriter::with_capacity(1 << 20, File::create(&temporary).map_err(describe)?);
+    let mut out = buffered(File::create(&temporary).map_err(describe)?);
     let written = fill(&mut out)
         .and_then(|()| out.flush().map_err(describe))
         .and_then(|()| std::fs::rename(&temporary, path).map_err(describe));
     if written.is_err() {
-        // Half an archive must not stay behind; the error that counts is the first one.
+        // Half a file must not stay behind; the error that counts is the first one.
         let _ = std::fs::remove_file(&temporary);
     }
     written

@@ -86,3 +86,22 @@ fn an_unknown_output_is_refused() {
     env.build_with(DOCKERFILE, &["-o", "type=dokcer,dest=x"]).fails(2, &["did you mean `docker`?"]);
     env.build_with(DOCKERFILE, &["-o", "type=oci,dest=/no/such/dir/x"]).fails(1, &["/no/such/dir/x"]);
 }
+
+#[test]
+fn a_pipe_is_written_to_and_a_failure_keeps_the_old_file() {
+    let env = env();
+    let pipe = env.path("pipe");
+    tool(Command::new("mkfifo").arg(&pipe));
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::read(pipe).expect("an archive")
+    });
+    env.build_with(DOCKERFILE, &["-o", &format!("type=oci,dest={}", pipe.display())]).ok();
+    let archive = env.path("out.tar");
+    env.build_with(DOCKERFILE, &["-o", &format!("type=oci,dest={}", archive.display())]).ok();
+    assert!(reader.join().expect("a reader") == fs::read(&archive).expect("an archive"));
+    let before = fs::read(&archive).expect("an archive");
+    env.build_with("FROM scratch\nCOPY missing /\n", &["-o", &format!("type=oci,dest={}", archive.display())])
+        .fails(1, &["not found"]);
+    assert!(fs::read(&archive).expect("an archive") == before);
+}

@@ -128,7 +128,7 @@ fn write_files(options: &Options, results: &Results) -> Result<(), Failure> {
     let Some(image) = results.images.first() else { return Ok(()) };
     if let Some(path) = &options.iidfile {
         // The id is the config's digest, as docker's image store has it.
-        write_file(path, image.config.digest().as_ref().as_bytes())?;
+        write_text(path, image.config.digest().as_ref())?;
     }
     if let Some(path) = &options.metadata_file {
         let names: Vec<String> = options.tags.iter().map(ToString::to_string).collect();
@@ -140,21 +140,11 @@ fn write_files(options: &Options, results: &Results) -> Result<(), Failure> {
         if !names.is_empty() {
             metadata["image.name"] = names.join(",").into();
         }
-        write_file(path, serde_json::to_string_pretty(&metadata)?.as_bytes())?;
+        write_text(path, &serde_json::to_string_pretty(&metadata)?)?;
     }
     Ok(())
 }
 
-/// Writes beside, then renames: a reader never sees half a file.
-fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let describe = |e: std::io::Error| Failure::from_error(&e).context(format!("failed to write {}", path.display()));
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = std::path::PathBuf::from(name);
-    std::fs::write(&temporary, bytes).map_err(describe)?;
-    std::fs::rename(&temporary, path).map_err(|e| {
-        // The error that counts is the first one.
-        let _ = std::fs::remove_file(&temporary);
-        describe(e)
-    })
+fn write_text(path: &Path, text: &str) -> Result<(), Failure> {
+    output::write_file(path, |out| Ok(out.write_all(text.as_bytes())?))
 }
