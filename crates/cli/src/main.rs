@@ -4,6 +4,7 @@ mod account;
 mod assemble;
 mod command;
 mod error;
+mod lint;
 mod output;
 mod progress;
 mod resolve;

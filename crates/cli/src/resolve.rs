@@ -210,6 +210,11 @@ pub(crate) fn bases(
     Ok(answers)
 }
 
+/// Returns a base image if the store has it in a form that can be read.
+pub(crate) fn known_base(store: &Store, request: &BaseRequest) -> Option<ResolvedBase> {
+    base_here(store, request, Pull::Missing).ok().flatten()
+}
+
 /// Looks a base image up in the store; `None` if it is not there, or a registry has to be asked.
 fn base_here(store: &Store, request: &BaseRequest, pull: Pull) -> Result<Option<ResolvedBase>, Failure> {
     let BaseKey { reference, platform } = &request.key;

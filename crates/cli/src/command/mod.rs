@@ -9,6 +9,7 @@ mod images;
 mod import;
 mod info;
 mod inspect;
+mod lint;
 mod load;
 mod pull;
 mod push;
@@ -42,6 +43,8 @@ struct Arguments {
 enum Command {
     /// Build an image from a Dockerfile
     Build(Box<build::Arguments>),
+    /// Find what works in a Dockerfile but is not meant
+    Lint(lint::Arguments),
     /// Run a command in a new container of an image
     Run(Box<run::Arguments>),
     /// Fetch an image from a registry
@@ -96,6 +99,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let root = arguments.root;
     match arguments.command {
         Command::Build(command) => command.run(root),
+        Command::Lint(command) => command.run(root),
         Command::Run(command) => command.run(root),
         Command::Pull(command) => command.run(root),
         Command::Push(command) => command.run(root),

@@ -11,6 +11,7 @@ mod copy;
 mod debian;
 mod environment;
 mod images;
+mod lint;
 mod outputs;
 mod progress;
 mod readers;

@@ -68,6 +68,11 @@ impl Diagnostics {
         self.items.push(diagnostic);
     }
 
+    /// Keeps the findings that `wanted` says yes to.
+    pub fn retain(&mut self, wanted: impl FnMut(&Diagnostic) -> bool) {
+        self.items.retain(wanted);
+    }
+
     /// True if any finding is an error: the next pass must not start.
     pub fn has_errors(&self) -> bool {
         self.items.iter().any(|d| d.severity == Severity::Error)

@@ -13,10 +13,13 @@ pub(super) fn check(dockerfile: &Dockerfile, report: &mut Report<'_>) {
     let lower = keywords(dockerfile).filter(|(word, _)| is_lower(&word.value)).count();
     let upper = keywords(dockerfile).filter(|(word, _)| is_upper(&word.value)).count();
     for (word, comments) in keywords(dockerfile) {
-        let (name, expected) =
-            if lower > upper { ("lower", word.value.to_lowercase()) } else { ("upper", word.value.to_uppercase()) };
+        let (name, expected) = if lower > upper {
+            ("lowercase", word.value.to_lowercase())
+        } else {
+            ("uppercase", word.value.to_uppercase())
+        };
         if word.value != expected {
-            let message = format!("`{}` should be in {name} case, as most instructions of this file", word.value);
+            let message = format!("Command '{}' should match the case of the command majority ({name})", word.value);
             report.warn(comments, Diagnostic::warning(RULE, word.span, message).help(format!("write `{expected}`")));
         }
     }

@@ -13,7 +13,7 @@ pub(super) fn check(dockerfile: &Dockerfile, report: &mut Report<'_>) {
             let Some((port, protocol)) = word.text.rsplit_once('/') else { continue };
             let lower = protocol.to_lowercase();
             if protocol != lower {
-                let message = format!("the protocol `{protocol}` should be in lower case");
+                let message = format!("Defined protocol '{}' in EXPOSE instruction should be lowercase", word.text);
                 let warning = Diagnostic::warning(RULE, word.span, message).help(format!("write `{port}/{lower}`"));
                 report.warn(&instruction.comments, warning);
             }

@@ -17,7 +17,7 @@ pub(super) fn check(dockerfile: &Dockerfile, report: &mut Report<'_>) {
             () => continue,
         };
         if word.value != expected {
-            let message = format!("`{}` is not in the case of `{from}`", word.value);
+            let message = format!("'{}' and '{from}' keywords' casing do not match", word.value);
             let warning = Diagnostic::warning(RULE, word.span, message).help(format!("write `{expected}`"));
             report.warn(&stage.comments, warning);
         }

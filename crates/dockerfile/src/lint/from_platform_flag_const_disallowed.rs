@@ -3,6 +3,7 @@
 use super::Report;
 use crate::ast::Dockerfile;
 use crate::diagnostic::Diagnostic;
+use crate::word::quote;
 
 const RULE: &str = "FromPlatformFlagConstDisallowed";
 
@@ -15,7 +16,7 @@ pub(super) fn check(dockerfile: &Dockerfile, report: &mut Report<'_>) {
         if text.split('/').take(2).any(|part| !part.is_empty() && name.contains(part)) {
             continue;
         }
-        let message = format!("the platform of this stage is always `{}`", platform.text);
+        let message = format!("FROM --platform flag should not use constant value {}", quote(&platform.text));
         let warning = Diagnostic::warning(RULE, platform.span, message)
             .help("leave it out, use $BUILDPLATFORM, or name the stage after the platform");
         report.warn(&stage.comments, warning);

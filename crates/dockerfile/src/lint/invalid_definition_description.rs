@@ -13,21 +13,23 @@ pub(super) fn check(dockerfile: &Dockerfile, report: &mut Report<'_>) {
     for instruction in instructions {
         if let Kind::Arg(items) = &instruction.kind {
             let names: Vec<&str> = items.iter().map(|item| item.name.text.as_str()).collect();
-            describe(&names, &instruction.comments, report);
+            describe("ARG", &names, &instruction.comments, report);
         }
     }
     for stage in stages {
         let name = stage.from.name.as_ref().map(|name| name.value.to_lowercase());
-        describe(&name.iter().map(String::as_str).collect::<Vec<_>>(), &stage.comments, report);
+        describe("FROM", &name.iter().map(String::as_str).collect::<Vec<_>>(), &stage.comments, report);
     }
 }
 
-fn describe(names: &[&str], comments: &[Spanned<String>], report: &mut Report<'_>) {
+fn describe(what: &str, names: &[&str], comments: &[Spanned<String>], report: &mut Report<'_>) {
     let (Some(comment), Some(example)) = (comments.last(), names.first()) else { return };
     if comment.value.split(' ').next().is_some_and(|first| names.contains(&first)) {
         return;
     }
-    let warning = Diagnostic::warning(RULE, comment.span, "this comment does not begin with the name it describes")
-        .help(format!("write `# {example} …`, or leave a line with `#` alone below the comment"));
+    let example = if names.len() > 1 { "<arg_key>" } else { example };
+    let message = format!("Comment for {what} should follow the format: `# {example} <description>`");
+    let warning = Diagnostic::warning(RULE, comment.span, message)
+        .help("or leave an empty line, or one with `#` alone, below the comment");
     report.warn(comments, warning);
 }

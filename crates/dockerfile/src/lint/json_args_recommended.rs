@@ -18,7 +18,9 @@ pub(super) fn check(dockerfile: &Dockerfile, report: &mut Report<'_>) {
                 Kind::Shell(_) => chosen = true,
                 Kind::Cmd(Command::Shell(_)) | Kind::Entrypoint(Command::Shell(_)) if !chosen => {
                     let keyword = instruction.keyword.value.to_uppercase();
-                    let message = format!("{keyword} runs through a shell, which does not pass signals on");
+                    let message = format!(
+                        "JSON arguments recommended for {keyword} to prevent unintended behavior related to OS signals"
+                    );
                     let help = format!("write `{keyword} [\"program\", \"argument\"]`");
                     report.warn(&instruction.comments, Diagnostic::warning(RULE, instruction.span, message).help(help));
                 }

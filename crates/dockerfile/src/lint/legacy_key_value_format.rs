@@ -11,7 +11,8 @@ pub(super) fn check(dockerfile: &Dockerfile, report: &mut Report<'_>) {
         let (Kind::Env(pairs) | Kind::Label(pairs)) = &instruction.kind else { continue };
         let Some((key, value)) = pairs.pairs.first().filter(|_| pairs.legacy) else { continue };
         let keyword = instruction.keyword.value.to_uppercase();
-        let message = format!("{keyword} with a space instead of `=` is deprecated");
+        let message =
+            format!("\"{keyword} key=value\" should be used instead of legacy \"{keyword} key value\" format");
         let help = match value.text.contains(['"', '\'', '\\']) {
             true => format!("write `{keyword} {}=\"…\"`", key.text),
             false if value.text.contains(char::is_whitespace) => {

@@ -15,16 +15,18 @@ mod maintainer_deprecated;
 mod multiple_instructions_disallowed;
 mod no_empty_continuation;
 mod reserved_stage_name;
+mod rules;
 mod stage_name_casing;
 
 use crate::ast::{Dockerfile, Instruction, Stage};
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::source::Spanned;
+use crate::source::{Span, Spanned};
 
 pub use checks::Checks;
+pub use rules::{Rule, rule};
 
-/// The rules of this module, by name.
-const RULES: &[fn(&Dockerfile, &mut Report<'_>)] = &[
+/// The rules of this module.
+const CHECKS: &[fn(&Dockerfile, &mut Report<'_>)] = &[
     stage_name_casing::check,
     from_as_casing::check,
     no_empty_continuation::check,
@@ -47,9 +49,25 @@ pub fn lint(dockerfile: &Dockerfile, diagnostics: &mut Diagnostics) {
         Err(error) => return diagnostics.push(*error),
     };
     let mut report = Report { checks, diagnostics };
-    for check in RULES {
+    for check in CHECKS {
         check(dockerfile, &mut report);
     }
+}
+
+/// Takes out the warnings of other passes that `# check=` or a comment above their instruction does not want.
+pub fn retain(dockerfile: &Dockerfile, diagnostics: &mut Diagnostics) {
+    let Ok(checks) = Checks::of(&dockerfile.directives) else { return };
+    diagnostics.retain(|found| found.rule.is_none_or(|rule| checks.shows(rule, comments_at(dockerfile, found.span))));
+}
+
+/// Returns the comments above the instruction that a place is in; none for a place in another text.
+fn comments_at(dockerfile: &Dockerfile, span: Span) -> &[Spanned<String>] {
+    let within = |outer: &Span| outer.source == span.source && outer.start <= span.start && span.start < outer.end;
+    let globals = dockerfile.globals.iter();
+    let own = globals.chain(dockerfile.stages.iter().flat_map(|stage| &stage.instructions));
+    let from = dockerfile.stages.iter().find(|stage| within(&stage.span)).map(|stage| stage.comments.as_slice());
+    let found = from.or_else(|| own.into_iter().find(|one| within(&one.span)).map(|one| one.comments.as_slice()));
+    found.unwrap_or_default()
 }
 
 /// Takes the findings of the rules.

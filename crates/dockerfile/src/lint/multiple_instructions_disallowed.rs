@@ -18,7 +18,9 @@ pub(super) fn check(dockerfile: &Dockerfile, report: &mut Report<'_>) {
             };
             if let Some(hidden) = last[slot].replace(instruction) {
                 let keyword = hidden.keyword.value.to_uppercase();
-                let message = format!("this {keyword} has no effect: another follows in the same stage");
+                let message = format!(
+                    "Multiple {keyword} instructions should not be used in the same stage because only the last one will be used"
+                );
                 // Comments above the one that counts are asked, as they were when it was found.
                 report.warn(&instruction.comments, Diagnostic::warning(RULE, hidden.span, message));
             }

@@ -8,7 +8,7 @@ const RULE: &str = "NoEmptyContinuation";
 
 pub(super) fn check(dockerfile: &Dockerfile, report: &mut Report<'_>) {
     for span in &dockerfile.empty_continuations {
-        let warning = Diagnostic::warning(RULE, *span, "an empty line inside of an instruction")
+        let warning = Diagnostic::warning(RULE, *span, "Empty continuation line")
             .help("remove it, or put `#` there: it does not end the instruction above");
         report.warn(&[], warning);
     }

@@ -12,7 +12,7 @@ pub(super) fn check(dockerfile: &Dockerfile, report: &mut Report<'_>) {
     for stage in &dockerfile.stages {
         let Some(name) = &stage.from.name else { continue };
         if let Some(reserved) = RESERVED.iter().find(|reserved| name.value.to_lowercase() == **reserved) {
-            let message = format!("the name `{reserved}` is reserved and should not be that of a stage");
+            let message = format!("Stage name should not use the same name as reserved stage \"{reserved}\"");
             report.warn(&stage.comments, Diagnostic::warning(RULE, name.span, message));
         }
     }

@@ -11,7 +11,7 @@ pub(super) fn check(dockerfile: &Dockerfile, report: &mut Report<'_>) {
         let Some(name) = &stage.from.name else { continue };
         let lower = name.value.to_lowercase();
         if name.value != lower {
-            let message = format!("stage name `{}` should be in lower case", name.value);
+            let message = format!("Stage name '{}' should be lowercase", name.value);
             report
                 .warn(&stage.comments, Diagnostic::warning(RULE, name.span, message).help(format!("write `{lower}`")));
         }

@@ -130,7 +130,7 @@ fn shorten(text: &str) -> std::borrow::Cow<'_, str> {
 }
 
 /// Returns the text in double quotes, with what cannot be shown escaped as Go's `%q` does.
-pub(crate) fn quote(text: &str) -> String {
+pub fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
     for character in text.chars() {

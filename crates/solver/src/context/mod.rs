@@ -130,6 +130,11 @@ impl Context {
         Ok(Self(Some(Directory { root, fd, ignore, store: store.clone(), id, known, started, seen })))
     }
 
+    /// Returns the patterns that hide paths; `None` for a context without files.
+    pub fn ignore(&self) -> Option<&Ignore> {
+        self.0.as_ref().map(|directory| &directory.ignore)
+    }
+
     /// Returns a context without files.
     pub fn empty() -> Self {
         Self(None)

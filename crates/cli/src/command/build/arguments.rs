@@ -8,6 +8,7 @@ use image::{Platform, Reference};
 use plan::{Limits, RunNetwork};
 use sandbox::Rlimit;
 
+use super::call::Call;
 use crate::error::Failure;
 use crate::output::{Output, OutputKind};
 use crate::progress::Mode;
@@ -84,6 +85,12 @@ pub(crate) struct Arguments {
     /// Print nothing but the image id
     #[arg(short, long)]
     quiet: bool,
+    /// Find what is wrong or doubtful in the Dockerfile, without building: --call=check
+    #[arg(long)]
+    check: bool,
+    /// Say something about the Dockerfile instead of building it: build, check, outline or targets[,format=json]
+    #[arg(long, value_name = "WHAT")]
+    call: Option<String>,
     #[command(flatten)]
     registry: resolve::RegistryArguments,
     /// Refused for now: flags of buildx that have no counterpart yet
@@ -103,11 +110,7 @@ struct Refused {
     #[arg(long, hide = true)]
     cache_to: Vec<String>,
     #[arg(long, hide = true)]
-    call: Vec<String>,
-    #[arg(long, hide = true)]
     cgroup_parent: Vec<String>,
-    #[arg(long, hide = true)]
-    check: bool,
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
     provenance: Vec<String>,
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
@@ -122,12 +125,10 @@ struct Refused {
 
 impl Refused {
     fn check(&self) -> Result<(), Failure> {
-        let refused: [(&str, bool, &str); 9] = [
+        let refused: [(&str, bool, &str); 7] = [
             ("--allow", !self.allow.is_empty(), "no step can ask for more than the default yet"),
             ("--cache-from", !self.cache_from.is_empty(), "the cache is the local store for now"),
             ("--cache-to", !self.cache_to.is_empty(), "the cache is the local store for now"),
-            ("--call", !self.call.is_empty(), "only building is there for now"),
-            ("--check", self.check, "only building is there for now"),
             ("--cgroup-parent", !self.cgroup_parent.is_empty(), "steps run in the caller's cgroup for now"),
             ("--secret", !self.secret.is_empty(), "RUN --mount=type=secret is not supported yet"),
             ("--ssh", !self.ssh.is_empty(), "RUN --mount=type=ssh is not supported yet"),
@@ -166,6 +167,8 @@ pub(crate) struct Options {
     pub(crate) metadata_file: Option<PathBuf>,
     pub(crate) progress: Mode,
     pub(crate) mirrors: Vec<(String, String)>,
+    /// Instead of building.
+    pub(crate) call: Option<Call>,
     pub(crate) epoch: Option<i64>,
 }
 
@@ -213,7 +216,12 @@ impl Arguments {
             ulimits: self.ulimit.iter().map(|u| ulimit(u)).collect::<Result<_, _>>()?,
             shm_size: self.shm_size.as_deref().map(bytes).transpose()?,
         };
+        let call = match &self.call {
+            Some(call) => Call::parse(call)?,
+            None => self.check.then(Call::check),
+        };
         Ok(Options {
+            call,
             plan: plan::Options {
                 target: self.target,
                 build_args,

@@ -1,11 +1,13 @@
 //! Errors of a build, drawn into the Dockerfile.
 
 use dockerfile::diagnostic::excerpt;
-use dockerfile::{Diagnostic, Diagnostics, Severity, Sources};
+use dockerfile::lint::Checks;
+use dockerfile::{Diagnostic, Diagnostics, Dockerfile, Severity, Sources};
 use plan::{BaseKey, BaseRequest, Plan};
 use solver::{SolveError, SolveErrorKind};
 
 use crate::error::Failure;
+use crate::lint::violation;
 use crate::progress::Mode;
 use crate::terminal;
 
@@ -24,12 +26,21 @@ pub(super) fn stop_on_errors(diagnostics: &Diagnostics, sources: &Sources) -> Re
 }
 
 /// Draws warnings, once all passes are through.
-pub(super) fn show_warnings(diagnostics: &Diagnostics, sources: &Sources, mode: Mode) {
+pub(super) fn show_warnings(findings: &[Diagnostic], sources: &Sources, mode: Mode) {
     if matches!(mode, Mode::Quiet | Mode::Json) {
         return;
     }
-    for warning in diagnostics.items().iter().filter(|d| d.severity == Severity::Warning) {
+    for warning in findings.iter().filter(|d| d.severity == Severity::Warning) {
         terminal::note(&warning.render(sources, terminal::color()));
+    }
+}
+
+/// Ends the build if the file asks for that: `# check=error=true`.
+pub(super) fn stop_on_lints(dockerfile: &Dockerfile, findings: &[Diagnostic]) -> Result<(), Failure> {
+    let wanted = Checks::of(&dockerfile.directives).is_ok_and(|checks| checks.error);
+    match violation(findings).filter(|_| wanted) {
+        Some(message) => Err(Failure::new(message)),
+        None => Ok(()),
     }
 }
 

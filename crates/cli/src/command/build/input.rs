@@ -75,10 +75,16 @@ impl Input {
         Ok(contexts)
     }
 
-    fn open_main(&self, store: &Store) -> Result<Context, Failure> {
-        let Some(root) = &self.main else { return Ok(Context::empty()) };
+    /// Reads the patterns that hide paths of the build context; `None` for an empty context.
+    pub(crate) fn ignore(&self) -> Result<Option<Ignore>, Failure> {
+        let Some(root) = &self.main else { return Ok(None) };
         let file = self.own_ignore.clone().unwrap_or_else(|| root.join(".dockerignore"));
-        Ok(Context::open(root, ignore_file(&file)?, store)?)
+        ignore_file(&file).map(Some)
+    }
+
+    fn open_main(&self, store: &Store) -> Result<Context, Failure> {
+        let (Some(root), Some(ignore)) = (&self.main, self.ignore()?) else { return Ok(Context::empty()) };
+        Ok(Context::open(root, ignore, store)?)
     }
 }
 
@@ -121,7 +127,7 @@ fn dockerfile(options: &Options, main: Option<&Path>) -> Result<(String, String,
     Ok((shown, text, Some(path)))
 }
 
-fn default_dockerfile(root: &Path) -> Result<PathBuf, Failure> {
+pub(crate) fn default_dockerfile(root: &Path) -> Result<PathBuf, Failure> {
     let found = ["Dockerfile", "dockerfile"].map(|name| root.join(name)).into_iter().find(|p| p.exists());
     found.ok_or_else(|| {
         let failure = Failure::new(format!("no Dockerfile in {}", root.display()));
@@ -135,7 +141,7 @@ fn default_dockerfile(root: &Path) -> Result<PathBuf, Failure> {
     })
 }
 
-fn missing(path: &Path, error: io::Error) -> Failure {
+pub(crate) fn missing(path: &Path, error: io::Error) -> Failure {
     let failure = Failure::from_error(&error).context(format!("failed to read {}", path.display()));
     let (Some(directory), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str())) else {
         return failure;
@@ -158,7 +164,7 @@ fn names_in(directory: &Path) -> Vec<String> {
 }
 
 /// Reads a bounded text.
-fn text(reader: impl Read, name: &str) -> Result<String, Failure> {
+pub(crate) fn text(reader: impl Read, name: &str) -> Result<String, Failure> {
     let mut bytes = Vec::new();
     reader
         .take(DOCKERFILE_LIMIT + 1)
@@ -173,7 +179,7 @@ fn text(reader: impl Read, name: &str) -> Result<String, Failure> {
     })
 }
 
-fn ignore_file(path: &Path) -> Result<Ignore, Failure> {
+pub(crate) fn ignore_file(path: &Path) -> Result<Ignore, Failure> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ignore::from_patterns([])?),
@@ -184,7 +190,7 @@ fn ignore_file(path: &Path) -> Result<Ignore, Failure> {
     Ignore::parse(&bytes).map_err(|e| Failure::from_error(&e).context(path.display().to_string()))
 }
 
-fn append(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn append(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)

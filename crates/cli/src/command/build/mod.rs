@@ -1,8 +1,9 @@
 //! `kiln build`: the table of contents of a build.
 
 mod arguments;
+mod call;
 mod failure;
-mod input;
+pub(crate) mod input;
 pub(crate) mod outputs;
 
 use std::path::PathBuf;
@@ -10,9 +11,9 @@ use std::process::ExitCode;
 use std::sync::mpsc;
 
 use dockerfile::{Diagnostics, Dockerfile, Sources};
-use plan::{Bases, Plan};
+use plan::{Bases, ContextName, Plan};
 use registry::Registry;
-use solver::{Cancel, Contexts, LocalWorker, Solution, WorkerSettings};
+use solver::{Cancel, Context, Contexts, LocalWorker, Solution, WorkerSettings};
 use store::Store;
 
 pub(crate) use arguments::Arguments;
@@ -20,6 +21,7 @@ pub(crate) use arguments::Arguments;
 use super::enter_namespace;
 use crate::account;
 use crate::error::Failure;
+use crate::lint;
 use crate::progress::{self, Progress};
 use crate::resolve::{self, Pull};
 use crate::settings::{Swept, open_store, registry_options};
@@ -40,10 +42,23 @@ impl Arguments {
         let input = input::read(&options, &store, &mut sources)?;
         let mut diagnostics = Diagnostics::default();
         let dockerfile = dockerfile::parse(&input.dockerfile, &mut diagnostics);
+        if let Some(call) = options.call {
+            return call::run(call, &options, &input, &store, &dockerfile, sources, diagnostics);
+        }
         failure::stop_on_errors(&diagnostics, &sources)?;
-        let plan = lower(&dockerfile, &options, &store, &registry, &mut sources, &mut diagnostics)?;
-        failure::show_warnings(&diagnostics, &sources, options.progress);
+        dockerfile::lint(&dockerfile, &mut diagnostics);
+        failure::stop_on_errors(&diagnostics, &sources)?;
+        let mut found = Diagnostics::default();
+        let plan = lower(&dockerfile, &options, &store, &registry, &mut sources, &mut found)?;
         let contexts = input.contexts(&plan, &store)?;
+        if let Some(ignore) = contexts.get(&ContextName::Main).and_then(Context::ignore) {
+            found.extend(lint::ignored_copies(&plan, ignore, &sources));
+        }
+        dockerfile::lint::retain(&dockerfile, &mut found);
+        diagnostics.extend(found);
+        let findings = diagnostics.sorted();
+        failure::show_warnings(&findings, &sources, options.progress);
+        failure::stop_on_lints(&dockerfile, &findings)?;
 
         let (solution, ran) =
             match solver::known(&plan, &store, &contexts).map_err(|e| failure::solve(e, &plan, &sources))? {
