@@ -92,6 +92,8 @@ struct Directory {
     store: Store,
     /// Names the stat index: from the path, so that each checkout has its own.
     id: String,
+    /// False for a directory that is there for one build alone: no index is kept.
+    remembered: bool,
     known: StatIndex,
     /// By the clock that files get their times from. What changed since then may change again unseen.
     started: Timestamp,
@@ -115,6 +117,15 @@ impl Context {
         Self::open_at(root, ignore, store, started)
     }
 
+    /// Opens a directory that was made for this build: nothing about it is remembered.
+    pub fn transient(root: &Path, ignore: Ignore, store: &Store) -> Result<Self, SolveErrorKind> {
+        let mut context = Self::open(root, ignore, store)?;
+        if let Some(directory) = &mut context.0 {
+            directory.remembered = false;
+        }
+        Ok(context)
+    }
+
     fn open_at(root: &Path, ignore: Ignore, store: &Store, started: Timestamp) -> Result<Self, SolveErrorKind> {
         let fail = |source| SolveErrorKind::Context { action: "open", path: root.display().to_string(), source };
         let root = std::fs::canonicalize(root).map_err(fail)?;
@@ -127,7 +138,7 @@ impl Context {
         // A damaged index is as good as none.
         let known = store.context_index(&id)?.and_then(StatIndex::decode).unwrap_or_default();
         let seen = Mutex::default();
-        Ok(Self(Some(Directory { root, fd, ignore, store: store.clone(), id, known, started, seen })))
+        Ok(Self(Some(Directory { root, fd, ignore, store: store.clone(), id, remembered: true, known, started, seen })))
     }
 
     /// Returns the patterns that hide paths; `None` for a context without files.
@@ -147,6 +158,9 @@ impl Context {
 
     fn save(&self) -> Result<()> {
         let Some(directory) = &self.0 else { return Ok(()) };
+        if !directory.remembered {
+            return Ok(());
+        }
         let seen = directory.seen();
         if let Some(bytes) = stat_index::encode(&directory.known, &seen, directory.started) {
             directory.store.put_context_index(&directory.id, &bytes)?;

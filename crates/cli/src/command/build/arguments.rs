@@ -17,7 +17,7 @@ use crate::{resolve, settings};
 #[derive(Args, Debug)]
 #[command(args_override_self = true)]
 pub(crate) struct Arguments {
-    /// Directory of the build context; `-` reads a Dockerfile from stdin and has no context
+    /// Directory of the build context; `-` reads it from stdin as a tar, compressed or not, or a Dockerfile without a context
     context: String,
     /// Dockerfile [default: CONTEXT/Dockerfile]; `-` for stdin
     #[arg(short, long, value_name = "PATH")]

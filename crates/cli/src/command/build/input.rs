@@ -11,8 +11,9 @@ use dockerfile::{Source, Sources};
 use image::Reference;
 use plan::{ContextName, Input as PlanInput, Plan};
 use solver::{Context, Contexts};
-use store::Store;
+use store::{Scratch, Store};
 
+use super::archive::{self, Arrived};
 use super::arguments::{ContextValue, Options};
 use crate::error::Failure;
 use crate::resolve::LAYOUT_HOST;
@@ -27,6 +28,8 @@ pub(crate) struct Input {
     pub(crate) dockerfile: Source,
     /// `None` for an empty context.
     main: Option<PathBuf>,
+    /// Where the main context was unpacked, if it came as an archive.
+    unpacked: Option<Scratch>,
     /// The Dockerfile's own ignore file, if there is one.
     own_ignore: Option<PathBuf>,
     named: BTreeMap<String, PathBuf>,
@@ -34,8 +37,45 @@ pub(crate) struct Input {
 
 /// Reads the Dockerfile, checks that the contexts exist, and imports OCI layouts that serve as contexts.
 pub(crate) fn read(options: &Options, store: &Store, sources: &mut Sources) -> Result<Input, Failure> {
+    if options.context == "-" && options.file.as_deref() != Some("-") {
+        return from_stdin(options, store, sources);
+    }
     let main = main_context(options)?;
     let (name, text, path) = dockerfile(options, main.as_deref())?;
+    let named = named_contexts(options, store)?;
+    let own_ignore = path.map(|p| append(&p, ".dockerignore")).filter(|p| p.is_file());
+    Ok(Input { dockerfile: sources.add(name, text), main, unpacked: None, own_ignore, named })
+}
+
+/// An archive on stdin is the context, and has the Dockerfile in it; anything else is the Dockerfile.
+fn from_stdin(options: &Options, store: &Store, sources: &mut Sources) -> Result<Input, Failure> {
+    let named = named_contexts(options, store)?;
+    let name = options.file.as_deref().unwrap_or("Dockerfile");
+    match archive::receive(io::stdin(), "stdin", store)? {
+        Arrived::Text(_) if options.file.is_some() => {
+            Err(Failure::new("stdin is not an archive").help("with --file, it has to hold the build context as a tar"))
+        }
+        Arrived::Text(input) => {
+            let dockerfile = sources.add("Dockerfile", text(input, "stdin")?);
+            Ok(Input { dockerfile, main: None, unpacked: None, own_ignore: None, named })
+        }
+        Arrived::Archive(scratch) => {
+            let path = archive::within(name);
+            let lower = options.file.is_none().then(|| Path::new("dockerfile"));
+            let mut opened = archive::open(scratch.path(), &path);
+            if let (Err(_), Some(lower)) = (&opened, lower) {
+                opened = archive::open(scratch.path(), lower).or(opened);
+            }
+            let file =
+                opened.map_err(|e| Failure::from_error(&e).context(format!("failed to read {name} of stdin")))?;
+            let dockerfile = sources.add(name, text(file, name)?);
+            let own_ignore = Some(append(&path, ".dockerignore"));
+            Ok(Input { dockerfile, main: None, unpacked: Some(scratch), own_ignore, named })
+        }
+    }
+}
+
+fn named_contexts(options: &Options, store: &Store) -> Result<BTreeMap<String, PathBuf>, Failure> {
     let mut named = BTreeMap::new();
     for (context, value) in &options.contexts {
         match value {
@@ -47,8 +87,7 @@ pub(crate) fn read(options: &Options, store: &Store, sources: &mut Sources) -> R
             ContextValue::Layout { path, selector } => import_layout(store, context, path, selector.as_deref())?,
         }
     }
-    let own_ignore = path.map(|p| append(&p, ".dockerignore")).filter(|p| p.is_file());
-    Ok(Input { dockerfile: sources.add(name, text), main, own_ignore, named })
+    Ok(named)
 }
 
 impl Input {
@@ -77,14 +116,27 @@ impl Input {
 
     /// Reads the patterns that hide paths of the build context; `None` for an empty context.
     pub(crate) fn ignore(&self) -> Result<Option<Ignore>, Failure> {
+        if let Some(scratch) = &self.unpacked {
+            let files = [self.own_ignore.as_deref(), Some(Path::new(".dockerignore"))];
+            let file = files.into_iter().flatten().find_map(|path| archive::open(scratch.path(), path).ok());
+            let ignore = match file {
+                Some(file) => read_ignore(file).map_err(|f| f.context(".dockerignore of the archive"))?,
+                None => Ignore::from_patterns([])?,
+            };
+            return Ok(Some(ignore));
+        }
         let Some(root) = &self.main else { return Ok(None) };
         let file = self.own_ignore.clone().unwrap_or_else(|| root.join(".dockerignore"));
         ignore_file(&file).map(Some)
     }
 
     fn open_main(&self, store: &Store) -> Result<Context, Failure> {
-        let (Some(root), Some(ignore)) = (&self.main, self.ignore()?) else { return Ok(Context::empty()) };
-        Ok(Context::open(root, ignore, store)?)
+        let Some(ignore) = self.ignore()? else { return Ok(Context::empty()) };
+        match (&self.unpacked, &self.main) {
+            (Some(scratch), _) => Ok(Context::transient(scratch.path(), ignore, store)?),
+            (None, Some(root)) => Ok(Context::open(root, ignore, store)?),
+            (None, None) => Ok(Context::empty()),
+        }
     }
 }
 
@@ -185,9 +237,13 @@ pub(crate) fn ignore_file(path: &Path) -> Result<Ignore, Failure> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ignore::from_patterns([])?),
         Err(error) => return Err(Failure::from_error(&error).context(format!("failed to read {}", path.display()))),
     };
+    read_ignore(file).map_err(|failure| failure.context(path.display().to_string()))
+}
+
+fn read_ignore(file: File) -> Result<Ignore, Failure> {
     let mut bytes = Vec::new();
     file.take(IGNORE_LIMIT).read_to_end(&mut bytes)?;
-    Ignore::parse(&bytes).map_err(|e| Failure::from_error(&e).context(path.display().to_string()))
+    Ok(Ignore::parse(&bytes)?)
 }
 
 pub(crate) fn append(path: &Path, suffix: &str) -> PathBuf {

@@ -1,5 +1,6 @@
 //! `kiln build`: the table of contents of a build.
 
+mod archive;
 mod arguments;
 mod call;
 mod failure;

@@ -1,0 +1,72 @@
+//! A build context that comes as an archive, or as nothing but a Dockerfile.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+use image::layer::{ApplyOptions, Expansion, Format, Ids, Names, TarReader, apply, decompress};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use store::{Scratch, Store};
+
+use crate::error::Failure;
+
+/// The size of the header of a tar member.
+const HEADER: usize = 512;
+
+/// What came.
+pub(super) enum Arrived<R> {
+    /// The files of an archive, until this is dropped.
+    Archive(Scratch),
+    /// Something else: a Dockerfile, still to be read.
+    Text(io::Chain<Cursor<Vec<u8>>, R>),
+}
+
+/// Unpacks `input` if it is an archive (recognized by content: tar, plain or with gzip, bzip2, xz or zstd).
+pub(super) fn receive<R: Read + Send + 'static>(
+    mut input: R,
+    what: &str,
+    store: &Store,
+) -> Result<Arrived<R>, Failure> {
+    let mut start = Vec::with_capacity(HEADER);
+    let read = (&mut input).take(HEADER as u64).read_to_end(&mut start);
+    read.map_err(|error| Failure::from_error(&error).context(format!("failed to read {what}")))?;
+    let archive = is_archive(&start);
+    let whole = Cursor::new(start).chain(input);
+    if !archive {
+        return Ok(Arrived::Text(whole));
+    }
+    let scratch = store.scratch()?;
+    unpack(whole, scratch.path()).map_err(|failure| failure.context(format!("failed to unpack {what}")))?;
+    Ok(Arrived::Archive(scratch))
+}
+
+fn is_archive(start: &[u8]) -> bool {
+    if Format::sniff(start) != Format::Plain {
+        return true;
+    }
+    // The end of an archive, which an empty one begins with, is no text either.
+    start.len() == HEADER
+        && (start.iter().all(|&b| b == 0) || TarReader::new(start).next_member().is_ok_and(|m| m.is_some()))
+}
+
+/// Owners do not count in a context, so none is set.
+fn unpack(archive: impl Read + Send + 'static, directory: &Path) -> Result<(), Failure> {
+    let (overlay, _) = store::layer_flavor();
+    let options = ApplyOptions { overlay, ids: Ids::Ignore, names: Names::Archive, ..ApplyOptions::default() };
+    apply(decompress(archive, Expansion::default())?, File::open(directory)?.as_fd(), &[], &options)?;
+    Ok(())
+}
+
+/// Opens a file of an unpacked archive; no link in it leads out of it.
+pub(super) fn open(root: &Path, path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let root: OwnedFd = File::open(root)?.into();
+    let file = File::from(rustix::fs::openat2(&root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)?);
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
+}
+
+/// Returns a path that is meant within an archive, from its root.
+pub(super) fn within(path: &str) -> PathBuf {
+    Path::new(path).components().filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir)).collect()
+}
