@@ -7,6 +7,7 @@
 mod bad_input;
 mod build;
 mod cache;
+mod cases;
 mod context;
 mod copy;
 mod debian;

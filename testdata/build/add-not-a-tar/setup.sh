@@ -1,0 +1,1 @@
+printf plain | gzip -n >a.gz

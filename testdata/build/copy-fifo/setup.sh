@@ -1,0 +1,1 @@
+mkfifo -m 640 p/fifo
