@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::op::{Chmod, Copy, CopySource, Mount, MountKind, Op, Run, RunNetwork, RunSecurity, Workdir};
+use crate::op::{
+    Cache, Chmod, Copy, CopySource, Mount, MountKind, Op, Run, RunNetwork, RunSecurity, SecretEnv, SecretRef, Workdir,
+};
 
 /// Changes whenever equal ops would get another digest: every cache goes cold.
 const VERSION: u64 = 1;
@@ -42,7 +44,21 @@ impl fmt::Display for OpDigest {
 // The patterns name every field, so that a new one is either hashed or left out on purpose.
 
 fn digest_run(fields: &mut Fields, run: &Run) {
-    let Run { argv, env, proxy: _, cwd, user, hostname, platform, network, security, mounts, script, limits: _ } = run;
+    let Run {
+        argv,
+        env,
+        proxy: _,
+        cwd,
+        user,
+        hostname,
+        platform,
+        network,
+        security,
+        mounts,
+        secret_env,
+        script,
+        limits: _,
+    } = run;
     fields.text("run");
     fields.list(argv, |fields, word| fields.text(word));
     fields.list(env, |fields, (key, value)| {
@@ -67,6 +83,20 @@ fn digest_run(fields: &mut Fields, run: &Run) {
         fields.text(&script.path);
         fields.bytes(&script.bytes);
     });
+    // Left out where there is none, as before there were any.
+    if !secret_env.is_empty() {
+        fields.text("secret env");
+        fields.list(secret_env, |fields, SecretEnv { name, secret }| {
+            fields.text(name);
+            digest_secret(fields, secret);
+        });
+    }
+}
+
+/// The value is not in the plan; whether a secret is there is the caller's business, too.
+fn digest_secret(fields: &mut Fields, SecretRef { id, required, span: _ }: &SecretRef) {
+    fields.text(id);
+    fields.number(u64::from(*required));
 }
 
 fn digest_mount(fields: &mut Fields, mount: &Mount) {
@@ -82,6 +112,18 @@ fn digest_mount(fields: &mut Fields, mount: &Mount) {
         MountKind::Tmpfs { size } => {
             fields.text("tmpfs");
             fields.option(size.as_ref(), |fields, size| fields.number(*size));
+        }
+        MountKind::Cache(Cache { id: _, sharing: _, base, mode: _, uid: _, gid: _ }) => {
+            fields.text("cache");
+            fields.option(base.as_ref(), |fields, (input, path)| {
+                fields.number(*input as u64);
+                fields.text(path);
+            });
+        }
+        MountKind::Secret { secret, mode, uid, gid } => {
+            fields.text("secret");
+            digest_secret(fields, secret);
+            [mode, uid, gid].into_iter().for_each(|number| fields.number(u64::from(*number)));
         }
     }
 }

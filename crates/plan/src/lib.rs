@@ -27,7 +27,10 @@ mod trigger;
 pub use base::{BaseKey, BaseRequest, Bases, ResolvedBase};
 pub use chmod::InvalidChmod;
 pub use digest::OpDigest;
-pub use op::{Chmod, Copy, CopySource, Limits, Mount, MountKind, Op, Run, RunNetwork, RunSecurity, Script, Workdir};
+pub use op::{
+    Cache, CacheSharing, Chmod, Copy, CopySource, Limits, Mount, MountKind, Op, Run, RunNetwork, RunSecurity, Script,
+    SecretEnv, SecretRef, Workdir,
+};
 pub use options::{NamedContext, Options};
 
 use std::collections::BTreeMap;

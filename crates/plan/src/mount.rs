@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use dockerfile::diagnostic::nearest;
 
+use crate::op::CacheSharing;
+
 /// A mount as declared: checked, names and paths not yet resolved.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Declared {
@@ -14,6 +16,14 @@ pub(crate) struct Declared {
     pub(crate) read_only: bool,
     /// Bytes, of a tmpfs.
     pub(crate) size: Option<u64>,
+    pub(crate) id: Option<String>,
+    pub(crate) sharing: CacheSharing,
+    pub(crate) mode: Option<u32>,
+    pub(crate) uid: Option<u32>,
+    pub(crate) gid: Option<u32>,
+    pub(crate) required: bool,
+    /// The variable a secret is put into.
+    pub(crate) env: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -81,7 +91,6 @@ impl Kind {
 struct Draft {
     mount: Declared,
     read_only: Option<bool>,
-    id: Option<String>,
     has_sharing: bool,
     /// The first of `mode`, `uid` and `gid`.
     ownership: Option<&'static str>,
@@ -132,7 +141,7 @@ fn bare(draft: &mut Draft, field: &str) -> Result<(), String> {
     match field.to_lowercase().as_str() {
         "ro" | "readonly" => draft.read_only = Some(true),
         "rw" | "readwrite" => draft.read_only = Some(false),
-        "required" if draft.mount.kind.is_credential() => {}
+        "required" if draft.mount.kind.is_credential() => draft.mount.required = true,
         "required" => return Err(unexpected_for("required", draft)),
         _ => return Err(format!("invalid field '{field}' must be a key=value pair")),
     }
@@ -157,15 +166,15 @@ fn assign(draft: &mut Draft, key: &str, value: String, field: &str) -> Result<()
         "target" | "dst" | "destination" => draft.mount.target = value,
         "ro" | "readonly" => draft.read_only = Some(boolean(key, &value)?),
         "rw" | "readwrite" => draft.read_only = Some(!boolean(key, &value)?),
-        "required" if draft.mount.kind.is_credential() => drop(boolean(key, &value)?),
+        "required" if draft.mount.kind.is_credential() => draft.mount.required = boolean(key, &value)?,
         "size" if draft.mount.kind == Kind::Tmpfs => draft.mount.size = Some(size(&value)?),
         "required" | "size" => return Err(unexpected_for(key, draft)),
-        "id" => draft.id = Some(value),
+        "id" => draft.mount.id = Some(value).filter(|value| !value.is_empty()),
         "sharing" => sharing(draft, &value)?,
-        "mode" => number(draft, "mode", &value, 8)?,
-        "uid" => number(draft, "uid", &value, 10)?,
-        "gid" => number(draft, "gid", &value, 10)?,
-        "env" => {}
+        "mode" => draft.mount.mode = Some(number(draft, "mode", &value, 8)?),
+        "uid" => draft.mount.uid = Some(number(draft, "uid", &value, 10)?),
+        "gid" => draft.mount.gid = Some(number(draft, "gid", &value, 10)?),
+        "env" => draft.mount.env = Some(value).filter(|value| !value.is_empty()),
         _ => return Err(unexpected(key, field)),
     }
     Ok(())
@@ -181,20 +190,21 @@ fn unexpected_for(key: &str, draft: &Draft) -> String {
 }
 
 fn sharing(draft: &mut Draft, value: &str) -> Result<(), String> {
-    if !matches!(value.to_lowercase().as_str(), "shared" | "private" | "locked") {
-        return Err(format!("unsupported sharing value \"{value}\""));
-    }
+    draft.mount.sharing = match value.to_lowercase().as_str() {
+        "shared" => CacheSharing::Shared,
+        "private" => CacheSharing::Private,
+        "locked" => CacheSharing::Locked,
+        _ => return Err(format!("unsupported sharing value \"{value}\"")),
+    };
     draft.has_sharing = true;
     Ok(())
 }
 
-fn number(draft: &mut Draft, key: &'static str, value: &str, radix: u32) -> Result<(), String> {
+fn number(draft: &mut Draft, key: &'static str, value: &str, radix: u32) -> Result<u32, String> {
     let is_plain = value.starts_with(|c: char| c.is_ascii_digit());
-    if !is_plain || u32::from_str_radix(value, radix).is_err() {
-        return Err(format!("invalid value {value} for {key}"));
-    }
+    let number = u32::from_str_radix(value, radix).ok().filter(|_| is_plain);
     draft.ownership = draft.ownership.or(Some(key));
-    Ok(())
+    number.ok_or_else(|| format!("invalid value {value} for {key}"))
 }
 
 fn boolean(key: &str, value: &str) -> Result<bool, String> {
@@ -244,14 +254,14 @@ fn check(draft: &Draft) -> Result<(), String> {
 }
 
 fn check_secret(draft: &Draft) -> Result<(), String> {
-    let Declared { source, target, from, .. } = &draft.mount;
+    let Declared { source, target, from, id, .. } = &draft.mount;
     if from.is_some() {
         return Err("secret mount should not have a from".to_owned());
     }
-    if source.is_empty() && target.is_empty() && draft.id.is_none() {
+    if source.is_empty() && target.is_empty() && id.is_none() {
         return Err("invalid secret mount. one of source, target required".to_owned());
     }
-    if !source.is_empty() && draft.id.is_some() {
+    if !source.is_empty() && id.is_some() {
         return Err("both source and id can't be set".to_owned());
     }
     Ok(())

@@ -82,8 +82,16 @@ fn keys_belong_to_types() {
     check_error("type=secret", "invalid secret mount. one of source, target required");
     check_error("type=secret,id=a,source=b", "both source and id can't be set");
     check_error("type=secret,id=a,from=b", "secret mount should not have a from");
-    check("type=ssh,required", Declared { kind: Kind::Ssh, read_only: true, ..Declared::default() });
-    check("type=cache,target=/t,mode=0700,uid=1", Declared { kind: Kind::Cache, read_only: false, ..bind() });
+    let ssh = Declared { kind: Kind::Ssh, read_only: true, required: true, ..Declared::default() };
+    check("type=ssh,required", ssh);
+    let cache = Declared { kind: Kind::Cache, read_only: false, ..bind() };
+    check("type=cache,target=/t,mode=0700,uid=1", Declared { mode: Some(0o700), uid: Some(1), ..cache.clone() });
+    check(
+        "type=cache,target=/t,sharing=locked,id=a",
+        Declared { sharing: CacheSharing::Locked, id: Some("a".into()), ..cache },
+    );
+    let secret = Declared { kind: Kind::Secret, read_only: true, id: Some("a".into()), ..Declared::default() };
+    check("type=secret,id=a,env=A,required=false,gid=2", Declared { env: Some("A".into()), gid: Some(2), ..secret });
 }
 
 #[test]

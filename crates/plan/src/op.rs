@@ -48,6 +48,8 @@ pub struct Run {
     pub network: RunNetwork,
     pub security: RunSecurity,
     pub mounts: Vec<Mount>,
+    /// Variables that hold secrets.
+    pub secret_env: Vec<SecretEnv>,
     /// A heredoc script that starts with `#!`: bytes of a file that argv names, bound read-only (mode 0755).
     pub script: Option<Script>,
     /// `--add-host`, resource limits and `/dev/shm`: not in the op digest.
@@ -109,6 +111,57 @@ pub enum MountKind {
     Tmpfs {
         size: Option<u64>,
     },
+    /// A directory that stays from build to build.
+    Cache(Cache),
+    /// A file with a secret, whose value the caller has.
+    Secret {
+        secret: SecretRef,
+        mode: u32,
+        uid: u32,
+        gid: u32,
+    },
+}
+
+/// A directory that stays from build to build, outside of all layers.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    /// With the namespace in front; not in the op digest.
+    pub id: String,
+    pub sharing: CacheSharing,
+    /// What it holds at first: a path of the input at that position.
+    pub base: Option<(usize, String)>,
+    /// Of the directory, when it is made.
+    pub mode: Option<u32>,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+}
+
+/// What happens when several commands want one cache at once.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub enum CacheSharing {
+    /// All use it.
+    #[default]
+    Shared,
+    /// Each has one of its own.
+    Private,
+    /// One after the other.
+    Locked,
+}
+
+/// Names a secret. Its value is in no plan.
+#[derive(Clone, Debug)]
+pub struct SecretRef {
+    pub id: String,
+    /// Without it, a secret that was not given is left out.
+    pub required: bool,
+    pub span: dockerfile::Span,
+}
+
+/// A secret in a variable.
+#[derive(Clone, Debug)]
+pub struct SecretEnv {
+    pub name: String,
+    pub secret: SecretRef,
 }
 
 /// `COPY` and `ADD`.

@@ -46,6 +46,12 @@ pub enum SolveErrorKind {
         ignored: bool,
         span: Option<Span>,
     },
+    /// A secret that a command needs was not given.
+    #[error("secret {id}: not found")]
+    SecretMissing { id: String, span: Span },
+    /// A secret that no variable can hold.
+    #[error("secret {id} cannot be put into the variable {name}: {reason}")]
+    SecretInVariable { id: String, name: String, reason: &'static str, span: Span },
     /// A directory is where a file would have to go.
     #[error("cannot replace to directory {target} with file")]
     CopyOntoDirectory { target: String },

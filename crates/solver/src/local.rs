@@ -1,6 +1,6 @@
 //! The real worker: this machine.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,13 +16,14 @@ use crate::error::{Result, SolveErrorKind};
 use crate::key::{self, Key};
 use crate::ops;
 use crate::results::Made;
+use crate::secret::Secret;
 use crate::session::{Found, Session};
 use crate::solution::Outcome;
 use crate::worker::{Job, Worker};
 use crate::write::Disk;
 
 /// How often a key that somebody else computes is tried.
-const PATIENCE: Duration = Duration::from_millis(10);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(10);
 
 /// What the command line and the machine say about every op.
 #[derive(Clone, Debug)]
@@ -33,11 +34,13 @@ pub struct WorkerSettings {
     pub hosts: Vec<(String, String)>,
     /// What a `RUN` without `--network` can reach.
     pub network: Network,
+    /// `--secret`, by id.
+    pub secrets: BTreeMap<String, Secret>,
 }
 
 impl Default for WorkerSettings {
     fn default() -> Self {
-        Self { resolv_conf: Vec::new(), hosts: Vec::new(), network: Network::Host }
+        Self { resolv_conf: Vec::new(), hosts: Vec::new(), network: Network::Host, secrets: BTreeMap::new() }
     }
 }
 

@@ -16,6 +16,7 @@
 //!   contexts/<id>              stat index of a build context
 //!   builds/<id>                what each vertex did, why, and when
 //!   locks/<key>                advisory locks of keys being computed
+//!   cache/<key>/<number>/      what a cache mount shows; the lock beside it is held by whoever uses it
 //!   containers/<id>/           upper, work, state
 //!   tmp/p-<id>/                temporary files of one process, locked while it lives
 //!   tmp/partial/<hex>          interrupted downloads
@@ -23,9 +24,10 @@
 //! ```
 //!
 //! Everything is written under `tmp/` and renamed; what has a name does not change, except that `refs/`, `contexts/`,
-//! `diffs/` and `layers/<id>/meta` are replaced whole.
+//! `diffs/` and `layers/<id>/meta` are replaced whole, and that commands write to `cache/`.
 
 mod blob;
+mod cache;
 mod check;
 mod context;
 #[cfg(test)]
@@ -52,6 +54,7 @@ mod unpack;
 mod verify;
 
 pub use blob::BlobWriter;
+pub use cache::{CacheDir, CacheUse};
 pub use error::{Error, Result};
 pub use layer::{Layer, LayerDraft, LayerId, LayerMeta};
 pub use lock::KeyLock;

@@ -24,9 +24,10 @@ pub(crate) const FORMAT: &str = "kiln store 1";
 const FORMAT_FILE: &str = "format";
 
 /// The directories of a store.
-const LAYOUT: [&str; 12] = [
+const LAYOUT: [&str; 13] = [
     "blobs",
     "builds",
+    "cache",
     "containers",
     "contexts",
     "diffs",

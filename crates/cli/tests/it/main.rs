@@ -14,6 +14,7 @@ mod debian;
 mod environment;
 mod images;
 mod lint;
+mod mounts;
 mod outputs;
 mod progress;
 mod readers;

@@ -9,11 +9,19 @@ use dockerfile::{Span, Spanned, Word};
 use super::scope::Scope;
 use crate::env::Env;
 use crate::names::Source;
-use crate::op::{Mount, MountKind, Op, Run, RunNetwork, RunSecurity, Script};
+use crate::op::{Cache, Mount, MountKind, Op, Run, RunNetwork, RunSecurity, Script, SecretEnv, SecretRef};
 use crate::{ContextName, Input, mount, path};
 
 /// Where the script of a heredoc is found in the box: below a directory of device files that is no part of any layer.
 const SCRIPTS: &str = "/dev/pipes";
+
+/// Where secrets are found unless a mount says otherwise.
+const SECRETS: &str = "/run/secrets";
+
+const SECRET_MODE: u32 = 0o400;
+
+/// Keeps caches of one name apart.
+const CACHE_NAMESPACE_ARGUMENT: &str = "BUILDKIT_CACHE_MOUNT_NS";
 
 const HOSTNAME: &str = "buildkitsandbox";
 const HOSTNAME_ARGUMENT: &str = "BUILDKIT_SANDBOX_HOSTNAME";
@@ -29,7 +37,7 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, run: &
         scope.unsupported(device.span, "`--device`");
         return None;
     }
-    let (mounts, inputs) = mounts(scope, &run.flags.mounts)?;
+    let Mounted { mounts, secret_env, inputs } = mounts(scope, &run.flags.mounts)?;
     let (argv, script) = command(scope, run);
     if argv.is_empty() {
         scope.error(instruction.span, "RUN needs a command: the list is empty");
@@ -48,6 +56,7 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, run: &
         network,
         security,
         mounts,
+        secret_env,
         script,
         limits: options.limits.clone(),
     };
@@ -149,32 +158,120 @@ fn proxy(scope: &Scope<'_, '_>) -> Vec<(String, String)> {
     pairs
 }
 
+/// What the mounts of a command come to.
+#[derive(Default)]
+struct Mounted {
+    mounts: Vec<Mount>,
+    secret_env: Vec<SecretEnv>,
+    inputs: Vec<Input>,
+}
+
 /// Returns the mounts with what they read. Of several at one place the last counts.
-fn mounts(scope: &mut Scope<'_, '_>, flags: &[Spanned<String>]) -> Option<(Vec<Mount>, Vec<Input>)> {
-    let mut inputs = Vec::new();
-    let mut mounts: Vec<Mount> = Vec::new();
+fn mounts(scope: &mut Scope<'_, '_>, flags: &[Spanned<String>]) -> Option<Mounted> {
+    let mut mounted = Mounted::default();
     for flag in flags {
         let declared = declared(scope, flag)?;
-        if !matches!(declared.kind, mount::Kind::Bind | mount::Kind::Tmpfs) {
-            scope.unsupported(flag.span, &format!("`--mount=type={}`", declared.kind.name()));
-            return None;
-        }
-        let target = path::join(scope.state.directory(), &declared.target);
-        if target == "/" {
-            scope.error(flag.span, format!("invalid mount target \"{target}\""));
-            return None;
-        }
-        let kind = match declared.kind {
-            mount::Kind::Tmpfs => MountKind::Tmpfs { size: declared.size },
-            _ => {
+        let (place, kind) = match declared.kind {
+            mount::Kind::Tmpfs => (declared.target, MountKind::Tmpfs { size: declared.size }),
+            mount::Kind::Bind => {
                 let input = source(scope, flag, declared.from.as_deref())?;
-                MountKind::Bind { input: position(&mut inputs, input), path: path::clean(&declared.source) }
+                let input = position(&mut mounted.inputs, input);
+                (declared.target, MountKind::Bind { input, path: path::clean(&declared.source) })
+            }
+            mount::Kind::Cache => {
+                let cache = cache(scope, flag, &declared, &mut mounted.inputs)?;
+                (declared.target, MountKind::Cache(cache))
+            }
+            mount::Kind::Secret => match secret(flag, declared, &mut mounted.secret_env) {
+                Some((place, kind, read_only)) => {
+                    add(scope, flag, &mut mounted.mounts, &place, read_only, kind)?;
+                    continue;
+                }
+                None => continue,
+            },
+            mount::Kind::Ssh => {
+                scope.unsupported(flag.span, "`--mount=type=ssh`");
+                return None;
             }
         };
-        mounts.retain(|mount| mount.target != target);
-        mounts.push(Mount { target, read_only: declared.read_only, kind });
+        add(scope, flag, &mut mounted.mounts, &place, declared.read_only, kind)?;
     }
-    Some((mounts, inputs))
+    Some(mounted)
+}
+
+fn add(
+    scope: &mut Scope<'_, '_>,
+    flag: &Spanned<String>,
+    mounts: &mut Vec<Mount>,
+    place: &str,
+    read_only: bool,
+    kind: MountKind,
+) -> Option<()> {
+    let target = path::join(scope.state.directory(), place);
+    if target == "/" {
+        scope.error(flag.span, format!("invalid mount target \"{target}\""));
+        return None;
+    }
+    mounts.retain(|mount| mount.target != target);
+    mounts.push(Mount { target, read_only, kind });
+    Some(())
+}
+
+fn cache(
+    scope: &mut Scope<'_, '_>,
+    flag: &Spanned<String>,
+    declared: &mount::Declared,
+    inputs: &mut Vec<Input>,
+) -> Option<Cache> {
+    let base = match &declared.from {
+        Some(from) => {
+            let input = source(scope, flag, Some(from))?;
+            Some((position(inputs, input), path::clean(&declared.source)))
+        }
+        None if path::clean(&declared.source) == "/" => None,
+        None => {
+            scope.unsupported(flag.span, "`source` of a cache mount without `from`");
+            return None;
+        }
+    };
+    let id = declared.id.clone().unwrap_or_else(|| clean_text(&declared.target));
+    let id = match scope.stages.options.build_args.get(CACHE_NAMESPACE_ARGUMENT).filter(|name| !name.is_empty()) {
+        Some(namespace) => format!("{namespace}/{id}"),
+        None => id,
+    };
+    let mount::Declared { sharing, mode, uid, gid, .. } = *declared;
+    Some(Cache { id, sharing, base, mode, uid, gid })
+}
+
+/// Returns a target as it stands, without what changes nothing: relative ones stay so.
+fn clean_text(target: &str) -> String {
+    let clean = path::clean(target);
+    if target.starts_with('/') { clean } else { clean.trim_start_matches('/').to_owned() }
+}
+
+/// Returns where a secret is mounted, if it is; one that goes into a variable alone is not.
+fn secret(
+    flag: &Spanned<String>,
+    declared: mount::Declared,
+    secret_env: &mut Vec<SecretEnv>,
+) -> Option<(String, MountKind, bool)> {
+    let mount::Declared { target, source, id, required, env, mode, uid, gid, read_only, .. } = declared;
+    let last = |path: &str| path.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
+    let id = id.or(Some(source).filter(|source| !source.is_empty())).unwrap_or_else(|| last(&target));
+    let secret = SecretRef { id, required, span: flag.span };
+    let place = match &env {
+        None if target.is_empty() => format!("{SECRETS}/{}", last(&secret.id)),
+        _ => target,
+    };
+    if let Some(name) = env {
+        secret_env.retain(|known| known.name != name);
+        secret_env.push(SecretEnv { name, secret: secret.clone() });
+    }
+    if place.is_empty() {
+        return None;
+    }
+    let (mode, uid, gid) = (mode.unwrap_or(SECRET_MODE), uid.unwrap_or(0), gid.unwrap_or(0));
+    Some((place, MountKind::Secret { secret, mode, uid, gid }, read_only))
 }
 
 fn declared(scope: &mut Scope<'_, '_>, flag: &Spanned<String>) -> Option<mount::Declared> {

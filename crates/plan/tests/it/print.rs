@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use dockerfile::{Diagnostic, Severity, Sources, Span};
 use plan::{
-    Chmod, ContextName, Copy, CopySource, HistoryLine, Input, Mount, MountKind, Op, Plan, Run, RunNetwork, Target,
-    Vertex, Workdir,
+    Cache, Chmod, ContextName, Copy, CopySource, HistoryLine, Input, Mount, MountKind, Op, Plan, Run, RunNetwork,
+    SecretEnv, Target, Vertex, Workdir,
 };
 
 use crate::case::Outcome;
@@ -105,8 +105,17 @@ fn run(out: &mut String, run: &Run) {
         let kind = match kind {
             MountKind::Bind { input, path } => format!("bind of input {input} {path}"),
             MountKind::Tmpfs { size } => format!("tmpfs {size:?}"),
+            MountKind::Cache(Cache { id, sharing, base, mode, uid, gid }) => {
+                format!("cache {id} {sharing:?} of {base:?} mode {mode:?} owner {uid:?}:{gid:?}")
+            }
+            MountKind::Secret { secret, mode, uid, gid } => {
+                format!("secret {} required {} mode {mode:o} owner {uid}:{gid}", secret.id, secret.required)
+            }
         };
         writeln!(out, "    mount {target} {access}: {kind}").unwrap();
+    }
+    for SecretEnv { name, secret } in &run.secret_env {
+        writeln!(out, "    secret {} in {name} required {}", secret.id, secret.required).unwrap();
     }
     if let Some(script) = &run.script {
         writeln!(out, "    script {}: {:?}", script.path, String::from_utf8_lossy(&script.bytes)).unwrap();

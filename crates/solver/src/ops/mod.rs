@@ -2,6 +2,7 @@
 
 pub(crate) mod archive;
 pub(crate) mod base;
+mod caches;
 pub(crate) mod copy;
 pub(crate) mod inputs;
 mod mounts;

@@ -1,17 +1,19 @@
 //! What a command sees of other stages and of contexts.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use image::{Kind, LayerPath, Metadata};
-use plan::{Input, MountKind, Run, VertexId};
+use plan::{Cache, Input, MountKind, Run, SecretEnv, SecretRef, VertexId};
 use store::Scratch;
 
 use crate::error::{Result, SolveErrorKind};
 use crate::files::{Files, plain_root};
 use crate::layout::{Attributes, Layout};
 use crate::local::{LocalWorker, now};
+use crate::ops::caches::Caches;
 use crate::probe::Probe;
+use crate::secret::Secret;
 use crate::select::Selection;
 use crate::select::Wanted;
 use crate::session::input_of;
@@ -25,6 +27,7 @@ pub(super) fn mounts(
     worker: &LocalWorker<'_>,
     job: Job<'_>,
     run: &Run,
+    caches: &Caches,
     scratches: &mut Vec<Scratch>,
 ) -> Result<(Vec<sandbox::Mount>, MountReads)> {
     let (mut mounts, mut reads) = (Vec::new(), Vec::new());
@@ -37,10 +40,52 @@ pub(super) fn mounts(
                 reads.push((mount.target.clone(), selection.mounted()));
                 bind(worker, job, input, path, &selection, mount.read_only, scratches)?
             }
+            MountKind::Cache(cache) => {
+                if let Some((input, path)) = &cache.base {
+                    let input = input_of(job.vertex(), *input)?;
+                    let selection = worker.session.selection(job.results, input, Wanted::mount(path))?;
+                    reads.push((mount.target.clone(), selection.mounted()));
+                }
+                sandbox::MountKind::Bind { source: caches.path(worker, job, cache)?, recursive: false }
+            }
+            MountKind::Secret { secret, mode, uid, gid } => {
+                let Some(value) = find_secret(worker, secret)? else { continue };
+                let bytes = value.reveal().to_vec();
+                sandbox::MountKind::Data { bytes, mode: *mode, uid: *uid, gid: *gid }
+            }
         };
         mounts.push(sandbox::Mount { target: mount.target.clone(), read_only: mount.read_only, kind });
     }
     Ok((mounts, reads))
+}
+
+/// Returns the value of a secret; `None` if it was not given and need not be.
+fn find_secret<'a>(worker: &'a LocalWorker<'_>, secret: &SecretRef) -> Result<Option<&'a Secret>> {
+    match worker.settings.secrets.get(&secret.id) {
+        None if secret.required => Err(SolveErrorKind::SecretMissing { id: secret.id.clone(), span: secret.span }),
+        found => Ok(found),
+    }
+}
+
+/// Returns the variables that hold secrets.
+pub(super) fn secret_env(worker: &LocalWorker<'_>, run: &Run) -> Result<Vec<(String, String)>> {
+    let mut env = Vec::new();
+    for SecretEnv { name, secret } in &run.secret_env {
+        let Some(value) = find_secret(worker, secret)? else { continue };
+        let fail = |reason| SolveErrorKind::SecretInVariable {
+            id: secret.id.clone(),
+            name: name.clone(),
+            reason,
+            span: secret.span,
+        };
+        // The error of the conversion would hold the value.
+        let value = std::str::from_utf8(value.reveal()).map_err(|_| fail("it is not UTF-8"))?;
+        if value.contains('\0') {
+            return Err(fail("it contains a null byte"));
+        }
+        env.push((name.clone(), value.to_owned()));
+    }
+    Ok(env)
 }
 
 fn bind(
@@ -73,19 +118,19 @@ fn bind(
         return Ok(sandbox::MountKind::Bind { source, recursive: false });
     }
     let scratch = worker.store().scratch()?;
-    let subpath = copy_for_mount(worker, job, context, selection, &scratch)?;
+    let subpath = copy_for_mount(worker, job, context, selection, scratch.path())?;
     let kind = sandbox::MountKind::Snapshot { lowers: vec![scratch.path().to_owned()], subpath };
     scratches.push(scratch);
     Ok(kind)
 }
 
 /// Copies what a mount shows of a context, without what is ignored, so that it can be written to. Returns its path there.
-fn copy_for_mount(
+pub(super) fn copy_for_mount(
     worker: &LocalWorker<'_>,
     job: Job<'_>,
     context: &dyn Files,
     selection: &Selection,
-    scratch: &Scratch,
+    tree: &Path,
 ) -> Result<String> {
     let found = vec![plain_root()];
     let probe = Probe { target: LayerPath::root().join(b"mount"), found, owner: None };
@@ -98,14 +143,7 @@ fn copy_for_mount(
             planned.metadata = Metadata { ..taken.root.metadata.clone() };
         }
     }
-    let writer = Writer {
-        tree: scratch.path(),
-        sources: &[context],
-        inline: &[],
-        spool: None,
-        disk: worker.disk,
-        cancel: job.stop,
-    };
+    let writer = Writer { tree, sources: &[context], inline: &[], spool: None, disk: worker.disk, cancel: job.stop };
     writer.write(&mut layout)?;
     Ok("/mount".to_owned())
 }
@@ -114,7 +152,10 @@ fn copy_for_mount(
 /// have saved a file meanwhile.
 pub(super) fn mounts_are_still(worker: &LocalWorker<'_>, job: Job<'_>, run: &Run) -> Result<bool> {
     for mount in &run.mounts {
-        let MountKind::Bind { input, path } = &mount.kind else { continue };
+        let (MountKind::Bind { input, path } | MountKind::Cache(Cache { base: Some((input, path)), .. })) = &mount.kind
+        else {
+            continue;
+        };
         let Input::Context(name) = input_of(job.vertex(), *input)? else { continue };
         let selection = worker.session.context_selection(name, Wanted::mount(path))?;
         let context = worker.session.contexts.need(name)?;

@@ -13,8 +13,9 @@ use crate::error::{Result, SolveErrorKind};
 use crate::files::{Files, as_file, plain_root};
 use crate::key::Key;
 use crate::local::{LocalWorker, OpResult, layer_path};
+use crate::ops::caches::Caches;
 use crate::ops::inputs;
-use crate::ops::mounts::{lowers, mounts, mounts_are_still};
+use crate::ops::mounts::{lowers, mounts, mounts_are_still, secret_env};
 use crate::ops::output::Output;
 use crate::session::Root;
 use crate::worker::Job;
@@ -29,9 +30,11 @@ pub(crate) fn execute(worker: &LocalWorker<'_>, job: Job<'_>, run: &Run, key: Ke
     let metadata = Files::look(root.files(), &LayerPath::root())?.unwrap_or_else(plain_root).metadata;
     dress_root(draft.tree(), &metadata, worker.disk)?;
     let mut scratches = Vec::new();
-    let (mounts, reads) = mounts(worker, job, run, &mut scratches)?;
+    let caches = Caches::take(worker, job, run)?;
+    let (mounts, reads) = mounts(worker, job, run, &caches, &mut scratches)?;
     let spec = spec(worker, job, run, &draft, mounts, &mut scratches)?;
     let stubs = run_box(worker, job, run, &spec)?;
+    drop((spec, caches));
     let index = changes(worker, &root, &draft, &stubs)?;
     let faithful = mounts_are_still(worker, job, run)?;
     let inputs = inputs::run(run, job.content(job.vertex().parent), &reads);
@@ -109,7 +112,7 @@ fn spec(
         rootfs: Rootfs::Overlay { lowers, upper, work, read_only: false },
         mounts,
         argv: run.argv.clone(),
-        env: run.env.iter().chain(&run.proxy).cloned().collect(),
+        env: run.env.iter().chain(&run.proxy).cloned().chain(secret_env(worker, run)?).collect(),
         cwd: run.cwd.clone(),
         user: run.user.clone(),
         extra_groups: Vec::new(),

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use image::LayerPath;
-use plan::{ContextName, Copy, CopySource, Input, MountKind, Op, Run, Vertex, VertexId, Workdir};
+use plan::{Cache, ContextName, Copy, CopySource, Input, MountKind, Op, Run, Vertex, VertexId, Workdir};
 use store::{LayerId, Record, RecordKey, Store, Tree};
 
 use crate::context::Contexts;
@@ -100,7 +100,12 @@ impl<'a> Session<'a> {
     fn run_reads(&self, results: &Results<'_>, vertex: &Vertex, run: &Run) -> Result<Option<Vec<Reads>>> {
         let mut reads = vec![Reads::All(results.content(vertex.parent))];
         for mount in &run.mounts {
-            let MountKind::Bind { input, path } = &mount.kind else { continue };
+            let (input, path) = match &mount.kind {
+                MountKind::Bind { input, path } => (input, path),
+                // What it holds later is in no key; what it is made from is.
+                MountKind::Cache(Cache { base: Some((input, path)), .. }) => (input, path),
+                MountKind::Cache(_) | MountKind::Tmpfs { .. } | MountKind::Secret { .. } => continue,
+            };
             let selected = self.selected(results, input_of(vertex, *input)?, Wanted::mount(path))?;
             let Some(selected) = selected else { return Ok(None) };
             reads.push(Reads::Selection(selected.hash));

@@ -9,6 +9,7 @@ use plan::{Limits, RunNetwork};
 use sandbox::Rlimit;
 
 use super::call::Call;
+use super::secrets::SecretSources;
 use crate::error::Failure;
 use crate::output::{Output, OutputKind};
 use crate::progress::Mode;
@@ -73,6 +74,9 @@ pub(crate) struct Arguments {
     /// Size of /dev/shm of RUN: bytes, or with k, m or g
     #[arg(long, value_name = "SIZE")]
     shm_size: Option<String>,
+    /// Secret for RUN --mount=type=secret: a file, or a variable of the environment (repeatable)
+    #[arg(long, value_name = "id=ID[,src=PATH|,env=NAME]")]
+    secret: Vec<String>,
     /// Write the image id to a file
     #[arg(long, value_name = "FILE")]
     iidfile: Option<PathBuf>,
@@ -116,8 +120,6 @@ struct Refused {
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
     sbom: Vec<String>,
     #[arg(long, hide = true)]
-    secret: Vec<String>,
-    #[arg(long, hide = true)]
     ssh: Vec<String>,
     #[arg(long, hide = true)]
     builder: Vec<String>,
@@ -125,12 +127,11 @@ struct Refused {
 
 impl Refused {
     fn check(&self) -> Result<(), Failure> {
-        let refused: [(&str, bool, &str); 7] = [
+        let refused: [(&str, bool, &str); 6] = [
             ("--allow", !self.allow.is_empty(), "no step can ask for more than the default yet"),
             ("--cache-from", !self.cache_from.is_empty(), "the cache is the local store for now"),
             ("--cache-to", !self.cache_to.is_empty(), "the cache is the local store for now"),
             ("--cgroup-parent", !self.cgroup_parent.is_empty(), "steps run in the caller's cgroup for now"),
-            ("--secret", !self.secret.is_empty(), "RUN --mount=type=secret is not supported yet"),
             ("--ssh", !self.ssh.is_empty(), "RUN --mount=type=ssh is not supported yet"),
             ("--builder", !self.builder.is_empty(), "kiln has no builder instances: it builds by itself"),
         ];
@@ -170,6 +171,7 @@ pub(crate) struct Options {
     /// Instead of building.
     pub(crate) call: Option<Call>,
     pub(crate) epoch: Option<i64>,
+    pub(crate) secrets: SecretSources,
 }
 
 /// The value of a `--build-context`.
@@ -246,6 +248,7 @@ impl Arguments {
             progress: if self.quiet { Mode::Quiet } else { Mode::parse(&self.progress)? },
             mirrors: self.registry.mirrors,
             epoch,
+            secrets: SecretSources::parse(&self.secret)?,
         })
     }
 }

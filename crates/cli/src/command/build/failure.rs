@@ -72,6 +72,15 @@ pub(super) fn solve(error: SolveError, plan: &Plan, sources: &Sources) -> Failur
         }
         return Failure::from_error(&error.kind).excerpt(diagnostic.render(sources, terminal::color()));
     }
+    if let SolveErrorKind::SecretMissing { span, id } = &error.kind {
+        let diagnostic =
+            Diagnostic::error(*span, "this secret was not given").help(format!("give it with --secret id={id}"));
+        return Failure::from_error(&error.kind).excerpt(diagnostic.render(sources, terminal::color()));
+    }
+    if let SolveErrorKind::SecretInVariable { span, reason, .. } = &error.kind {
+        let diagnostic = Diagnostic::error(*span, format!("this secret cannot be put into a variable: {reason}"));
+        return Failure::from_error(&error.kind).excerpt(diagnostic.render(sources, terminal::color()));
+    }
     let mut text = String::new();
     if let SolveErrorKind::Run { tail, .. } = &error.kind
         && !tail.is_empty()

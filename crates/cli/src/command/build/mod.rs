@@ -6,6 +6,7 @@ mod call;
 mod failure;
 pub(crate) mod input;
 pub(crate) mod outputs;
+mod secrets;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -131,6 +132,7 @@ fn solve(
 ) -> Result<Solution, Failure> {
     let settings = WorkerSettings {
         resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(),
+        secrets: options.secrets.read()?,
         ..WorkerSettings::default()
     };
     let worker = LocalWorker::new(store, registry, contexts, settings)?;
