@@ -2,6 +2,7 @@
 
 mod account;
 mod assemble;
+mod collect;
 mod command;
 mod error;
 mod lint;

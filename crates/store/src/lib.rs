@@ -20,6 +20,8 @@
 //!   containers/<id>/           upper, work, state
 //!   tmp/p-<id>/                temporary files of one process, locked while it lives
 //!   tmp/partial/<hex>          interrupted downloads
+//!   measured                   when its size was last looked at
+//!   removed                    which records collection took, and when
 //!   trash/                     what is to be deleted
 //! ```
 //!
@@ -35,6 +37,7 @@ mod crash_tests;
 mod error;
 mod fault;
 mod files;
+mod gc;
 mod layer;
 mod lock;
 mod open;
@@ -56,6 +59,7 @@ mod verify;
 pub use blob::BlobWriter;
 pub use cache::{CacheDir, CacheUse};
 pub use error::{Error, Result};
+pub use gc::{Collected, Holder, Item, Policy, What};
 pub use layer::{Layer, LayerDraft, LayerId, LayerMeta};
 pub use lock::KeyLock;
 pub use open::Store;

@@ -3,7 +3,9 @@
 //! A record is two sealed sections, so that a hit reads only the first: the layer id (a length byte and its digits), the
 //! content id and the time (i64, little endian); then the inputs: a count (u32) and length-prefixed names and values.
 
+use std::fs::File;
 use std::io::Read;
+use std::time::{Duration, SystemTime};
 
 use image::ContentId;
 
@@ -13,6 +15,9 @@ use crate::{LayerId, Result, Store};
 
 /// No record or fact is larger.
 const LIMIT: u64 = 1 << 30;
+
+/// How exactly it is known when a record was last used.
+const USE_GRAIN: Duration = Duration::from_secs(3600);
 
 /// The first section is smaller than that, whatever the layer.
 const HEAD: u64 = 512;
@@ -78,7 +83,10 @@ impl Store {
     /// Returns a derived value.
     pub fn fact(&self, key: &RecordKey) -> Result<Option<Vec<u8>>> {
         let name = key.file("facts");
-        let Some(bytes) = self.dir().read(&name, LIMIT)? else { return Ok(None) };
+        let Some(file) = self.dir().open_file(&name)? else { return Ok(None) };
+        let mut bytes = Vec::with_capacity(4096);
+        (&file).take(LIMIT).read_to_end(&mut bytes).map_err(self.dir().fails("read", &name))?;
+        mark_used(&file);
         let value = seal::open(Kind::Fact, &key.hex(), &bytes).map(|(value, _)| value.to_vec());
         if value.is_none() {
             tracing::warn!(name, "a damaged fact is ignored");
@@ -114,8 +122,19 @@ impl Store {
 fn read_start(dir: &Dir, name: &str) -> Result<Option<Vec<u8>>> {
     let Some(file) = dir.open_file(name)? else { return Ok(None) };
     let mut bytes = Vec::with_capacity(HEAD as usize + 32);
-    file.take(HEAD).read_to_end(&mut bytes).map_err(dir.fails("read", name))?;
+    (&file).take(HEAD).read_to_end(&mut bytes).map_err(dir.fails("read", name))?;
+    mark_used(&file);
     Ok(Some(bytes))
+}
+
+/// Sets the time of a file that is used, at most once an hour: collection takes what was not used for long. That it may
+/// not be possible (a store that can only be read) harms nobody.
+fn mark_used(file: &File) {
+    let modified = file.metadata().and_then(|metadata| metadata.modified());
+    let now = SystemTime::now();
+    if modified.is_ok_and(|at| now.duration_since(at).is_ok_and(|age| age > USE_GRAIN)) {
+        let _ = file.set_modified(now);
+    }
 }
 
 fn encode(key: &str, record: &Record) -> Vec<u8> {

@@ -64,7 +64,7 @@ impl Store {
     }
 
     /// Returns the files of `family` and their keys.
-    fn keyed(&self, family: &str) -> Result<Vec<(String, String)>> {
+    pub(crate) fn keyed(&self, family: &str) -> Result<Vec<(String, String)>> {
         let mut files = Vec::new();
         for first in self.dir().list(family)? {
             let keys = self.dir().list(&format!("{family}/{first}"))?;

@@ -9,6 +9,7 @@ use serde_json::json;
 use store::{Record, RecordInput, Store};
 
 use crate::account::{self, Account, Step, Word};
+use crate::assemble::rfc3339;
 use crate::error::Failure;
 use crate::output::table::shorten;
 use crate::progress::seconds;
@@ -120,7 +121,11 @@ fn reasons(store: &Store, account: &Account, index: usize, earlier: &Earlier) ->
         return Ok(Vec::new());
     }
     let Some(now) = step.record_key().map(|key| store.record(&key)).transpose()?.flatten() else {
-        return Ok(vec!["its record has been removed since".to_owned()]);
+        let removed = step.record_key().map(|key| store.removed_at(&key)).transpose()?.flatten();
+        return Ok(vec![match removed {
+            Some(time) => format!("unknown: its record was removed by collection on {}", rfc3339(time)),
+            None => "its record has been removed since".to_owned(),
+        }]);
     };
     let Some((before, record)) = earlier.record(store, step)? else {
         return Ok(vec!["it was never built".to_owned()]);
@@ -129,7 +134,10 @@ fn reasons(store: &Store, account: &Account, index: usize, earlier: &Earlier) ->
         return Ok(vec![if step.ignored_cache {
             "the cache was ignored (--no-cache)".to_owned()
         } else {
-            "its earlier result had been removed".to_owned()
+            match step.record_key().map(|key| store.removed_at(&key)).transpose()?.flatten() {
+                Some(time) => format!("its earlier result was removed by collection on {}", rfc3339(time)),
+                None => "its earlier result had been removed".to_owned(),
+            }
         }]);
     }
     let mut reasons = differences(&with_files(store, record.inputs)?, &with_files(store, now.inputs)?);

@@ -3,6 +3,7 @@
 mod build;
 mod builds;
 mod containers;
+mod du;
 mod explain;
 mod history;
 mod images;
@@ -11,6 +12,7 @@ mod info;
 mod inspect;
 mod lint;
 mod load;
+mod prune;
 mod pull;
 mod push;
 mod rmi;
@@ -71,6 +73,10 @@ enum Command {
     Explain(explain::Arguments),
     /// List builds that ran something
     Builds(builds::Arguments),
+    /// Show what takes room in the store, and why it is kept
+    Du(du::Arguments),
+    /// Free room in the store: what nothing reaches, and cache that was not used for long
+    Prune(prune::Arguments),
     /// List containers
     Ps(containers::PsArguments),
     /// Remove containers
@@ -113,6 +119,8 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::History(command) => command.run(root),
         Command::Explain(command) => command.run(root),
         Command::Builds(command) => command.run(root),
+        Command::Du(command) => command.run(root),
+        Command::Prune(command) => command.run(root),
         Command::Ps(command) => command.run(root),
         Command::Rm(command) => command.run(root),
         Command::Info(command) => command.run(root),

@@ -92,6 +92,8 @@ impl Arguments {
         let (image, layers) = open_image(&store, &self.image, self.registry.mirrors.clone())?;
         let options = self.options()?;
         let running = Running::create(&store, &self.image, &image.config, &layers, &options)?;
+        // From here on the container itself keeps its layers: it may run for months, and collection need not wait.
+        drop(store);
         let outcome = execute(&running, self.interactive, self.tty);
         let code = match &outcome {
             Ok(code) => *code,

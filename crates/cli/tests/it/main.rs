@@ -8,6 +8,7 @@ mod bad_input;
 mod build;
 mod cache;
 mod cases;
+mod collect;
 mod context;
 mod copy;
 mod debian;

@@ -83,12 +83,17 @@ impl Arguments {
             store.sync()?;
         }
         drop(swept);
+        let store_root = store.root().to_owned();
         if options.progress == progress::Mode::Quiet {
             for image in &results.images {
                 terminal::result(image.config.digest().as_ref());
             }
         } else {
             progress::summary(&solution, &results, started.elapsed());
+        }
+        drop((contexts, store));
+        if ran {
+            crate::collect::automatic(&store_root);
         }
         Ok(ExitCode::SUCCESS)
     }

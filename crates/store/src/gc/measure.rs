@@ -1,0 +1,98 @@
+//! How much room things take.
+
+use std::collections::HashSet;
+use std::os::unix::fs::MetadataExt;
+
+use super::{Holder, Item, Roots, What};
+use crate::blob::blob_name;
+use crate::layer::layer_name;
+use crate::{Result, Store};
+
+/// Returns all there is, each with who holds it, sorted.
+pub(super) fn items(store: &Store, roots: &Roots) -> Result<Vec<Item>> {
+    let mut measure = Measure { store, seen: HashSet::new(), items: Vec::new() };
+    for id in store.layers()? {
+        let holders = roots.layers.get(&id).cloned().unwrap_or_default();
+        measure.add(layer_name(&id), What::Layer(id), holders);
+    }
+    for digest in store.blobs()? {
+        let holders = roots.blobs.get(&digest).cloned().unwrap_or_default();
+        measure.add(blob_name(&digest), What::Blob(digest), holders);
+    }
+    for (file, (key, layer)) in &roots.records {
+        let holders = layer.as_ref().and_then(|layer| roots.layers.get(layer)).cloned().unwrap_or_default();
+        measure.add(file.clone(), What::Record(*key), holders);
+    }
+    for (file, _) in store.keyed("facts")? {
+        measure.add(file, What::Fact, Vec::new());
+    }
+    let families = [
+        ("contexts", What::Context),
+        ("builds", What::Build),
+        ("cache", What::CacheMount),
+        ("volumes", What::Volume),
+        ("trash", What::Trash),
+    ];
+    for (family, what) in families {
+        for name in store.dir().list(family)? {
+            measure.add(format!("{family}/{name}"), what.clone(), Vec::new());
+        }
+    }
+    for id in store.dir().list("containers")? {
+        let known = store.dir().exists(&format!("containers/{id}/state.json"));
+        let holder = known.then(|| Holder::Container(id.clone()));
+        measure.add(format!("containers/{id}"), What::Container, holder.into_iter().collect());
+    }
+    for name in store.dir().list("tmp")?.into_iter().filter(|name| name != "partial") {
+        measure.add(format!("tmp/{name}"), What::Temporary, Vec::new());
+    }
+    for name in store.dir().list("tmp/partial")? {
+        measure.add(format!("tmp/partial/{name}"), What::Temporary, Vec::new());
+    }
+    let mut items = measure.items;
+    inherit_use(&mut items);
+    items.sort_by(|a, b| (&a.what, &a.path).cmp(&(&b.what, &b.path)));
+    Ok(items)
+}
+
+struct Measure<'a> {
+    store: &'a Store,
+    /// Files with several names that were counted.
+    seen: HashSet<(u64, u64)>,
+    items: Vec<Item>,
+}
+
+impl Measure<'_> {
+    fn add(&mut self, path: String, what: What, holders: Vec<Holder>) {
+        let (mut size, mut used) = (0, 0);
+        for (depth, entry) in walkdir::WalkDir::new(self.store.dir().full(&path)).into_iter().enumerate() {
+            // What vanishes meanwhile, or may not be looked at, counts nothing.
+            let Ok(metadata) = entry.and_then(|entry| entry.metadata()) else { continue };
+            if depth == 0 {
+                used = metadata.mtime().max(if metadata.is_dir() { metadata.ctime() } else { 0 });
+            }
+            if metadata.nlink() < 2 || metadata.is_dir() || self.seen.insert((metadata.dev(), metadata.ino())) {
+                size += metadata.blocks() * 512;
+            }
+        }
+        self.items.push(Item { what, path, size, used, holders });
+    }
+}
+
+/// A layer or blob was last used when the last of the records that hold it was.
+fn inherit_use(items: &mut [Item]) {
+    let used: std::collections::HashMap<_, _> = items
+        .iter()
+        .filter_map(|item| match &item.what {
+            What::Record(key) => Some((*key, item.used)),
+            _ => None,
+        })
+        .collect();
+    for item in items.iter_mut().filter(|item| matches!(item.what, What::Layer(_) | What::Blob(_))) {
+        let records = item.holders.iter().filter_map(|holder| match holder {
+            Holder::Record(key) => used.get(key).copied(),
+            _ => None,
+        });
+        item.used = records.fold(item.used, i64::max);
+    }
+}
