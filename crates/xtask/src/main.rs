@@ -1,5 +1,6 @@
 //! What a newcomer and CI run: `cargo xtask demo` and `cargo xtask test`, set-up included.
 
+mod conformance;
 mod demo;
 mod peers;
 
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["demo"] => demo::run(),
         ["test", rest @ ..] => test::run(rest),
+        ["conformance", rest @ ..] => conformance::run(rest),
         ["peers", rest @ ..] => peers::run(rest),
         _ => {
             shell::say(USAGE);
@@ -36,4 +38,6 @@ const USAGE: &str = "usage: cargo xtask COMMAND
 
   demo            build kiln, build an image, run it, change a file, build again
   test [--long]   install what the tests need and run all of them; --long runs the long form of the randomized ones
+  conformance [FILTER]
+                  build the cases of testdata/build with kiln, docker and buildah, and compare
   peers           time kiln beside buildah, podman and docker on the same Dockerfiles";
