@@ -52,6 +52,15 @@ fn check_places(read: &Read) {
     dockerfile::print::print(&read.file, &read.source);
 }
 
+/// Mending twice is mending once, and gives a file without errors.
+fn check_fix(text: &str) {
+    let (fixed, _) = dockerfile::lint::fix(text);
+    assert_eq!(dockerfile::lint::fix(&fixed), (fixed.clone(), 0), "{text:?}");
+    let (before, after) = (read(text), read(&fixed));
+    assert_eq!(before.diagnostics.errors(), after.diagnostics.errors());
+    assert_eq!(spans(&before.file).len(), spans(&after.file).len());
+}
+
 /// Between the instructions of a file without mistakes there are only comments, blank lines and continuations.
 fn check_tiles(read: &Read) {
     let mut position = 0;
@@ -169,6 +178,7 @@ proptest! {
     fn any_text_is_read(text in any::<String>()) {
         let read = read(&text);
         check_places(&read);
+        check_fix(&read.source.text);
         expand_all(&read.file);
     }
 
@@ -176,6 +186,7 @@ proptest! {
     fn any_soup_of_tokens_is_read(tokens in prop::collection::vec(token(), 0..60)) {
         let read = read(&tokens.concat());
         check_places(&read);
+        check_fix(&read.source.text);
         expand_all(&read.file);
         if !read.diagnostics.has_errors() {
             check_tiles(&read);
@@ -194,6 +205,7 @@ proptest! {
         let text = format!("FROM a\n{}RUN x {quiet}\n", lines.concat());
         let read = read(&text);
         check_places(&read);
+        check_fix(&read.source.text);
         if !read.diagnostics.has_errors() {
             check_tiles(&read);
             prop_assert_eq!(read.file.stages.len(), 1);

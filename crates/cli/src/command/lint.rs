@@ -32,6 +32,9 @@ pub(crate) struct Arguments {
     /// Exit with 1 for warnings too
     #[arg(long)]
     error: bool,
+    /// Mend in the files what can be mended without a change of meaning, then show what is left
+    #[arg(long)]
+    fix: bool,
 }
 
 impl Arguments {
@@ -42,6 +45,9 @@ impl Arguments {
         let mut all: Vec<Diagnostic> = Vec::new();
         let mut failed = false;
         for file in &self.files {
+            if self.fix {
+                mend(file).map_err(|failure| failure.code(2))?;
+            }
             let (findings, strict) = check(file, store.as_ref(), &mut sources).map_err(|failure| failure.code(2))?;
             failed |= findings.has_errors() || (strict || self.error) && violation(&findings.items).is_some();
             findings.notes.iter().for_each(|note| terminal::note(&format!("note: {note}")));
@@ -57,6 +63,31 @@ impl Arguments {
         }
         Ok(ExitCode::from(u8::from(failed)))
     }
+}
+
+/// Mends a file: written beside it under another name, then renamed, so that it is whole at any time.
+fn mend(file: &str) -> Result<(), Failure> {
+    if file == "-" {
+        return Err(Failure::new("--fix needs a file: what is read from stdin cannot be written back"));
+    }
+    let (name, text, _) = read(file)?;
+    let (fixed, count) = dockerfile::lint::fix(&text);
+    if count == 0 {
+        return Ok(());
+    }
+    // The file a link points to, not the link.
+    let path = std::fs::canonicalize(&name)?;
+    let temporary = input::append(&path, &format!(".kiln-{}", std::process::id()));
+    let written = std::fs::write(&temporary, fixed)
+        .and_then(|()| std::fs::set_permissions(&temporary, std::fs::metadata(&path)?.permissions()))
+        .and_then(|()| std::fs::rename(&temporary, &path));
+    if let Err(error) = written {
+        // What is not there need not be removed.
+        let _ = std::fs::remove_file(&temporary);
+        return Err(Failure::from_error(&error).context(format!("failed to write {name}")));
+    }
+    terminal::note(&format!("{name}: {count} mended"));
+    Ok(())
 }
 
 /// Checks one file; tells too whether it wants its warnings to be errors.

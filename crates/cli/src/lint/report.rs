@@ -73,6 +73,7 @@ fn object(found: &Diagnostic, sources: &Sources) -> Value {
         "rule": found.rule,
         "message": found.message,
         "help": found.help,
+        "fixable": found.fix.is_some(),
         "url": found.rule.and_then(rule).map(|rule| rule.url()),
     })
 }

@@ -151,3 +151,19 @@ fn other_frontends_are_refused() {
         .fails(1, &["syntax `example.com/mine:1` is not supported", "Dockerfile:1:10"]);
     env.build("# syntax=docker/dockerfile:1.7-labs\nFROM busybox\n").ok();
 }
+
+#[test]
+fn a_fix_mends_what_is_safe_and_builds_the_same() {
+    let env = TestEnv::with_busybox();
+    env.build("from busybox as Base\nENV A b c\nRUN echo $A > /x\nCMD echo hi\n").ok();
+    let before = env.image_id();
+    let ran = env.kiln(["lint", "--fix"]).ok();
+    assert!(ran.stderr.contains("Dockerfile: 4 mended"), "{}", ran.stderr);
+    assert!(ran.stdout.contains("JSONArgsRecommended") && !ran.stdout.contains("Casing"), "{}", ran.stdout);
+    let fixed = std::fs::read_to_string(env.path("context/Dockerfile")).expect("the file");
+    assert_eq!(fixed, "FROM busybox AS base\nENV A=\"b c\"\nRUN echo $A > /x\nCMD echo hi\n");
+    env.build(&fixed).ok();
+    assert_eq!(env.image_id(), before);
+    assert!(!env.kiln(["lint", "--fix"]).ok().stderr.contains("mended"));
+    env.kiln(["lint", "--fix", "-"]).fails(2, &["--fix needs a file"]);
+}

@@ -28,17 +28,41 @@ pub struct Diagnostic {
     /// Stands beside the marker.
     pub label: Option<String>,
     pub help: Vec<String>,
+    /// A change of the text that ends the finding and means the same.
+    pub fix: Option<Fix>,
+}
+
+/// A change of the text.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Fix {
+    pub span: Span,
+    pub replacement: String,
 }
 
 impl Diagnostic {
     /// Returns an error at `span`.
     pub fn error(span: Span, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, rule: None, message: message.into(), span, label: None, help: Vec::new() }
+        Self {
+            severity: Severity::Error,
+            rule: None,
+            message: message.into(),
+            span,
+            label: None,
+            help: Vec::new(),
+            fix: None,
+        }
     }
 
     /// Returns a warning of a lint rule at `span`.
     pub fn warning(rule: &'static str, span: Span, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, rule: Some(rule), ..Self::error(span, message) }
+    }
+
+    /// Adds a change of the text that ends the finding.
+    #[must_use]
+    pub fn fix(mut self, span: Span, replacement: impl Into<String>) -> Self {
+        self.fix = Some(Fix { span, replacement: replacement.into() });
+        self
     }
 
     /// Adds words beside the marker.

@@ -20,7 +20,12 @@ pub(super) fn check(dockerfile: &Dockerfile, report: &mut Report<'_>) {
         };
         if word.value != expected {
             let message = format!("Command '{}' should match the case of the command majority ({name})", word.value);
-            report.warn(comments, Diagnostic::warning(RULE, word.span, message).help(format!("write `{expected}`")));
+            report.warn(
+                comments,
+                Diagnostic::warning(RULE, word.span, message)
+                    .help(format!("write `{expected}`"))
+                    .fix(word.span, expected),
+            );
         }
     }
 }

@@ -14,7 +14,9 @@ pub(super) fn check(dockerfile: &Dockerfile, report: &mut Report<'_>) {
             let lower = protocol.to_lowercase();
             if protocol != lower {
                 let message = format!("Defined protocol '{}' in EXPOSE instruction should be lowercase", word.text);
-                let warning = Diagnostic::warning(RULE, word.span, message).help(format!("write `{port}/{lower}`"));
+                let warning = Diagnostic::warning(RULE, word.span, message)
+                    .help(format!("write `{port}/{lower}`"))
+                    .fix(word.span, format!("{port}/{lower}"));
                 report.warn(&instruction.comments, warning);
             }
         }

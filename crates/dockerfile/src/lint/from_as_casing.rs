@@ -18,7 +18,9 @@ pub(super) fn check(dockerfile: &Dockerfile, report: &mut Report<'_>) {
         };
         if word.value != expected {
             let message = format!("'{}' and '{from}' keywords' casing do not match", word.value);
-            let warning = Diagnostic::warning(RULE, word.span, message).help(format!("write `{expected}`"));
+            let warning = Diagnostic::warning(RULE, word.span, message)
+                .help(format!("write `{expected}`"))
+                .fix(word.span, expected);
             report.warn(&stage.comments, warning);
         }
     }

@@ -21,6 +21,24 @@ pub(super) fn check(dockerfile: &Dockerfile, report: &mut Report<'_>) {
             false => format!("write `{keyword} {}={}`", key.text, value.text),
         };
         let span = key.span.to(value.span);
-        report.warn(&instruction.comments, Diagnostic::warning(RULE, span, message).help(help));
+        let warning = Diagnostic::warning(RULE, span, message).help(help);
+        report.warn(
+            &instruction.comments,
+            match fixed(&key.text, &value.text) {
+                Some(text) => warning.fix(span, text),
+                None => warning,
+            },
+        );
     }
+}
+
+/// Returns the pair in the new form, if nothing in it would mean something else there: quotes and escapes might.
+fn fixed(key: &str, value: &str) -> Option<String> {
+    let plain_key = key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
+    if !plain_key || value.is_empty() || value.contains(['"', '\'', '\\', '`', '\n', '\r']) {
+        return None;
+    }
+    // Words of `NAME=value` end at white space of any kind.
+    let spaced = value.contains(char::is_whitespace);
+    Some(if spaced { format!("{key}=\"{value}\"") } else { format!("{key}={value}") })
 }

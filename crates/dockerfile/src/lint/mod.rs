@@ -6,6 +6,7 @@ mod checks;
 mod consistent_instruction_casing;
 mod duplicate_stage_name;
 mod expose_proto_casing;
+mod fix;
 mod from_as_casing;
 mod from_platform_flag_const_disallowed;
 mod invalid_definition_description;
@@ -23,6 +24,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::source::{Span, Spanned};
 
 pub use checks::Checks;
+pub use fix::fix;
 pub use rules::{Rule, rule};
 
 /// The rules of this module.

@@ -12,8 +12,10 @@ pub(super) fn check(dockerfile: &Dockerfile, report: &mut Report<'_>) {
         let lower = name.value.to_lowercase();
         if name.value != lower {
             let message = format!("Stage name '{}' should be lowercase", name.value);
-            report
-                .warn(&stage.comments, Diagnostic::warning(RULE, name.span, message).help(format!("write `{lower}`")));
+            report.warn(
+                &stage.comments,
+                Diagnostic::warning(RULE, name.span, message).help(format!("write `{lower}`")).fix(name.span, lower),
+            );
         }
     }
 }
