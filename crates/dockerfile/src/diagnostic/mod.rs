@@ -29,7 +29,7 @@ pub struct Diagnostic {
     pub label: Option<String>,
     pub help: Vec<String>,
     /// A change of the text that ends the finding and means the same.
-    pub fix: Option<Fix>,
+    pub fix: Option<Box<Fix>>,
 }
 
 /// A change of the text.
@@ -61,7 +61,7 @@ impl Diagnostic {
     /// Adds a change of the text that ends the finding.
     #[must_use]
     pub fn fix(mut self, span: Span, replacement: impl Into<String>) -> Self {
-        self.fix = Some(Fix { span, replacement: replacement.into() });
+        self.fix = Some(Box::new(Fix { span, replacement: replacement.into() }));
         self
     }
 

@@ -38,7 +38,8 @@ fn fixes(text: &str) -> Option<Vec<Fix>> {
     if diagnostics.has_errors() {
         return None;
     }
-    let mut fixes: Vec<Fix> = diagnostics.into_items().into_iter().filter_map(|found| found.fix).collect();
+    let mut fixes: Vec<Fix> =
+        diagnostics.into_items().into_iter().filter_map(|found| found.fix.map(|fix| *fix)).collect();
     // What goes over several lines may have comments within.
     fixes.retain(|fix| {
         let old = source.slice(fix.span);
