@@ -29,7 +29,8 @@ fn nearest(files: &(impl Files + ?Sized), directory: &LayerPath, name: &[u8]) ->
     let limit = (name.len() / 3).max(1);
     let children = files.children(&directory).ok()?;
     let near = children.iter().map(|child| (distance(child.path.file_name(), name), child));
-    let (_, child) = near.filter(|&(distance, _)| distance <= limit).min_by_key(|&(distance, _)| distance)?;
+    let (_, child) =
+        near.filter(|&(distance, _)| (1..=limit).contains(&distance)).min_by_key(|&(distance, _)| distance)?;
     Some(child.path.clone())
 }
 

@@ -46,7 +46,7 @@ impl Arguments {
                 names.push(resolve::tag_name(tag)?);
             }
             if names.is_empty() {
-                terminal::note(&format!("{} has no name; give it one with --tag", image.manifest.digest()));
+                terminal::note(&format!("warning: {} has no name; give it one with --tag", image.manifest.digest()));
             }
             for name in names {
                 store.tag(&name, &image.manifest)?;

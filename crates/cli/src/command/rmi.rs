@@ -22,12 +22,17 @@ impl Arguments {
         let store = open_store(root)?;
         let mut missing = None;
         for text in &self.images {
-            let name = resolve::reference(text)?.or_latest();
-            if store.untag(&name)? {
-                terminal::result(&format!("Untagged: {}", name.familiar()));
-            } else {
+            let Ok(image) = resolve::local(&store, text) else {
                 terminal::note(&resolve::unknown_image(&store, text).to_string());
                 missing = Some(ExitCode::FAILURE);
+                continue;
+            };
+            // An id stands for all names of the image, a name for itself.
+            let by_id = resolve::reference(text).map_or(true, |name| name.or_latest() != image.name);
+            let names = if by_id { resolve::names_of(&store, &image.descriptor)? } else { vec![image.name] };
+            for name in names {
+                store.untag(&name)?;
+                terminal::result(&format!("Untagged: {}", name.familiar()));
             }
         }
         store.sync()?;

@@ -23,6 +23,9 @@ fn an_image_is_found_by_its_id() {
     let id = env.kiln(["images", "-q"]).ok().stdout;
     assert_eq!(id.trim().len(), 12);
     env.kiln(["run", "--rm", id.trim(), "true"]).ok();
+    env.kiln(["tag", "busybox", "other"]).ok();
+    assert_eq!(env.kiln(["rmi", id.trim()]).ok().stdout, "Untagged: busybox:latest\nUntagged: other:latest\n");
+    assert_eq!(env.kiln(["images", "-q"]).ok().stdout, "");
 }
 
 #[test]

@@ -109,7 +109,9 @@ fn modern(ids: &Ids, lowers: &[PathBuf], writable: Option<(&Path, &Path)>) -> Re
         fsconfig_set_flag(&fs, "userxattr").doing(|| "setting userxattr for the overlay".into())?;
     }
     fsconfig_create(&fs).map_err(|errno| explain(errno, lowers, writable))?;
-    fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).doing(|| "mounting the overlay".into())
+    // A device node that an image or a command makes must not reach the machine's devices: those of a box are in its /dev.
+    fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NODEV)
+        .doing(|| "mounting the overlay".into())
 }
 
 /// Names what is missing, for the kernel does not.

@@ -13,7 +13,7 @@ use std::convert::Infallible;
 use std::ffi::CString;
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::process::Command;
 
@@ -130,7 +130,8 @@ fn attempt(mapping: &Mapping) -> Result<Forked> {
     let (here, there) = channel::packet_pair().doing(|| "making a socket".into())?;
     let program = program().doing(|| "reading the arguments of this program".into())?;
     let namespaces = libc::CLONE_NEWUSER | libc::CLONE_NEWNS;
-    let child = sys::fork_into(namespaces, || become_root(&there, &program))
+    let other_end = here.as_raw_fd();
+    let child = sys::fork_into(namespaces, || become_root(&there, other_end, &program))
         .map_err(|error| probe::obstacle(&format!("cannot make a user namespace: {error}")))?;
     drop(there);
     let outcome = map_ids(mapping, child.pid).and_then(|()| {
@@ -170,8 +171,9 @@ fn program() -> io::Result<(sys::Strings, sys::Strings)> {
 }
 
 /// What the child does: system calls only.
-fn become_root(parent: &OwnedFd, (argv, env): &(sys::Strings, sys::Strings)) -> Infallible {
+fn become_root(parent: &OwnedFd, other_end: RawFd, (argv, env): &(sys::Strings, sys::Strings)) -> Infallible {
     let outcome = (|| {
+        close_other_end(other_end)?;
         if channel::receive_packet(parent, &mut [0])?.0 == 0 {
             sys::exit(1);
         }
@@ -190,6 +192,12 @@ fn become_root(parent: &OwnedFd, (argv, env): &(sys::Strings, sys::Strings)) -> 
         let _ = channel::send_packet(parent, &report, &[]);
     }
     sys::exit(125)
+}
+
+/// A parent that dies is seen as the end of the socket, but only if no copy of its end is left open here.
+fn close_other_end(descriptor: RawFd) -> io::Result<()> {
+    let number = descriptor.cast_unsigned();
+    sys::close_range(number, number)
 }
 
 fn take_root_ids() -> io::Result<()> {
@@ -277,8 +285,10 @@ fn reap(child: &Forked) {
 /// Returns whether a namespace with this mapping can be made and mounted in.
 pub(super) fn try_out(mapping: &Mapping) -> Result<()> {
     let (here, there) = channel::packet_pair().doing(|| "making a socket".into())?;
+    let other_end = here.as_raw_fd();
     let child = sys::fork_into(libc::CLONE_NEWUSER | libc::CLONE_NEWNS, || {
         let outcome = (|| {
+            close_other_end(other_end)?;
             if channel::receive_packet(&there, &mut [0])?.0 == 0 {
                 sys::exit(1);
             }

@@ -207,8 +207,13 @@ impl Arguments {
         if self.push {
             outputs.push(Output::push());
         }
-        if outputs.iter().any(|o| o.kind == OutputKind::Push) && tags.is_empty() {
+        if self.push && tags.is_empty() {
             return Err(Failure::new("--push needs a name to push to").help("give one with --tag").code(2));
+        }
+        if self.platform.len() > 1 {
+            return Err(Failure::new("--platform: several platforms in one build are not supported yet")
+                .help("build each on its own")
+                .code(2));
         }
         let build_args = self.build_arg.iter().filter_map(|a| build_arg(a)).collect::<BTreeMap<_, _>>();
         let epoch = epoch(&build_args)?;

@@ -57,6 +57,10 @@ pub(super) fn base(failure: Failure, key: &BaseKey, requests: &[BaseRequest], so
 
 /// A vertex that failed: what failed, where it stands in the Dockerfile, and the last of its output.
 pub(super) fn solve(error: SolveError, plan: &Plan, sources: &Sources) -> Failure {
+    if matches!(error.kind, SolveErrorKind::Canceled) {
+        // As a shell reports what Ctrl-C ended.
+        return Failure::from_error(&error.kind).code(130);
+    }
     let Some(vertex) = error.vertex.map(|id| &plan.vertices[id.0 as usize]) else {
         return Failure::from_error(&error.kind);
     };

@@ -74,7 +74,14 @@ impl Arguments {
                     (solve(&plan, &options, &store, &registry, &contexts, &sources)?, true)
                 }
             };
-        let results = outputs::write(&options, &plan, &solution, &store, &registry, &contexts)?;
+        let results = match outputs::write(&options, &plan, &solution, &store, &registry, &contexts) {
+            // A build that died left layers unpacked whose files only their owners can read: pack them as those.
+            Err(failure) if !ran && sandbox::userns::needs_entering() => {
+                enter_namespace()?;
+                return Err(failure);
+            }
+            written => written?,
+        };
         if ran {
             let name = options.tags.first().map(image::Reference::familiar);
             account::write(&store, &plan, &solution, name, started.elapsed())?;
