@@ -4,12 +4,14 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::{Args, ValueEnum};
 use registry::Registry;
 use runtime::{Options, Running, Volume};
 use rustix::termios::{self, OptionalActions, Termios};
 use sandbox::{Io, Network, Signaler, Stdio};
+use signal_hook::consts::{SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 use solver::{Contexts, LocalWorker, WorkerSettings};
 use store::{LayerId, Store};
 
@@ -181,25 +183,49 @@ fn open_image(
 fn execute(running: &Running, interactive: bool, tty: bool) -> Result<u8, Failure> {
     let stdin = if interactive { Stdio::Inherit } else { Stdio::Null };
     let io = if tty { Io::null() } else { Io { stdin, stdout: Stdio::Inherit, stderr: Stdio::Inherit } };
+    let target = Arc::new(Mutex::new(Target::default()));
+    let forwarding = forward(&target)?;
     let mut child =
         sandbox::spawn(running.spec(), io).map_err(|error| Failure::from_error(&error).code(error.exit_code()))?;
     let terminal = child.terminal().map(|terminal| terminal.try_clone_to_owned()).transpose()?;
     let screen = terminal.as_ref().map(|terminal| Screen::attach(terminal, interactive)).transpose()?;
-    let forwarding = forward(child.signaler(), terminal)?;
+    target.lock().unwrap_or_else(PoisonError::into_inner).started(child.signaler(), terminal);
     let exit = child.wait()?;
     drop((forwarding, child, screen));
     Ok(u8::try_from(exit.status.code() & 0xff).unwrap_or(u8::MAX))
 }
 
-/// Hands the caller's signals on; the size of the terminal too.
-fn forward(child: Signaler, terminal: Option<OwnedFd>) -> Result<signals::Guard, Failure> {
-    use signal_hook::consts::{SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
+/// The command that signals are for, and what came before it had started.
+#[derive(Default)]
+struct Target {
+    child: Option<(Signaler, Option<OwnedFd>)>,
+    waiting: Vec<i32>,
+}
+
+impl Target {
+    /// Hands a signal on; the size of the terminal too.
+    fn take(&mut self, signal: i32) {
+        match &self.child {
+            Some((_, Some(terminal))) if signal == SIGWINCH => resize(terminal),
+            // The command may just have ended; then there is nobody to tell.
+            Some((child, _)) => drop(child.signal(signal)),
+            None => self.waiting.push(signal),
+        }
+    }
+
+    fn started(&mut self, child: Signaler, terminal: Option<OwnedFd>) {
+        self.child = Some((child, terminal));
+        for signal in std::mem::take(&mut self.waiting) {
+            self.take(signal);
+        }
+    }
+}
+
+/// Forwards the caller's signals. It has to begin before the command does: a signal in between would end kiln alone.
+fn forward(target: &Arc<Mutex<Target>>) -> Result<signals::Guard, Failure> {
+    let target = Arc::clone(target);
     let forwarded = [SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH];
-    signals::on(&forwarded, move |signal| match &terminal {
-        Some(terminal) if signal == SIGWINCH => resize(terminal),
-        // The command may just have ended; then there is nobody to tell.
-        _ => drop(child.signal(signal)),
-    })
+    signals::on(&forwarded, move |signal| target.lock().unwrap_or_else(PoisonError::into_inner).take(signal))
 }
 
 fn resize(terminal: &OwnedFd) {
