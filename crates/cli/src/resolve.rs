@@ -9,7 +9,7 @@ use plan::{BaseKey, BaseRequest, ResolvedBase};
 use registry::Registry;
 use store::{RecordKey, Store};
 
-use crate::command::enter_namespace;
+use crate::command::enter_namespace_from;
 use crate::error::Failure;
 
 /// Configurations and manifests above this size are refused.
@@ -197,7 +197,7 @@ pub(crate) fn bases(
     }
     if !remote.is_empty() {
         // Talking to a registry starts threads, and after that no namespace can be entered.
-        enter_namespace()?;
+        enter_namespace_from(store)?;
     }
     std::thread::scope(|scope| {
         let threads: Vec<_> =

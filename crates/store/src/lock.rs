@@ -19,6 +19,12 @@ impl Held {
         Self(file)
     }
 
+    /// Lets go of the lock, the file staying open.
+    pub(crate) fn release(&self) {
+        // The kernel refuses this to nobody who has the file open.
+        let _ = self.0.unlock();
+    }
+
     pub(crate) fn file(&mut self) -> &mut File {
         &mut self.0
     }

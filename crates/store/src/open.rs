@@ -58,7 +58,7 @@ pub(crate) struct Inner {
     /// Every index that was read or made, once for all threads.
     pub(crate) indexes: Mutex<HashMap<LayerId, Arc<Index>>>,
     /// The open `format` file with the store's lock.
-    _lock: Held,
+    lock: Held,
 }
 
 impl fmt::Debug for Inner {
@@ -75,6 +75,12 @@ enum Mode {
 }
 
 impl Store {
+    /// Gives up the store's lock although handles are still there: for a process that from now on only waits for another
+    /// one to do its work. It must not read or write the store any more.
+    pub fn release(&self) {
+        self.inner.lock.release();
+    }
+
     /// Opens the store at `root`, making it if missing, and takes the shared lock.
     pub fn open(root: &Path) -> Result<Self> {
         Self::open_with(root, Mode::Shared)?.ok_or_else(|| busy(root))
@@ -121,7 +127,7 @@ impl Store {
             process: Mutex::default(),
             counter: AtomicU64::new(0),
             indexes: Mutex::default(),
-            _lock: Held::new(format),
+            lock: Held::new(format),
         };
         let store = Self { inner: Arc::new(inner) };
         store.recover_if_unclean()?;

@@ -153,3 +153,12 @@ pub(crate) fn enter_namespace() -> Result<(), Failure> {
     }
     Ok(())
 }
+
+/// [`enter_namespace`] for a command that has opened its store: what goes on inside opens it anew, and must not be kept from
+/// collecting by a process that only waits.
+pub(crate) fn enter_namespace_from(store: &store::Store) -> Result<(), Failure> {
+    if sandbox::userns::needs_entering() {
+        store.release();
+    }
+    enter_namespace()
+}

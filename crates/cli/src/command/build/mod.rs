@@ -20,7 +20,7 @@ use store::Store;
 
 pub(crate) use arguments::Arguments;
 
-use super::enter_namespace;
+use super::{enter_namespace, enter_namespace_from};
 use crate::account;
 use crate::error::Failure;
 use crate::lint;
@@ -59,25 +59,34 @@ impl Arguments {
         dockerfile::lint::retain(&dockerfile, &mut found);
         diagnostics.extend(found);
         let findings = diagnostics.sorted();
-        failure::show_warnings(&findings, &sources, options.progress);
-        failure::stop_on_lints(&dockerfile, &findings)?;
+        if let Err(violation) = failure::stop_on_lints(&dockerfile, &findings) {
+            failure::show_warnings(&findings, &sources, options.progress);
+            return Err(violation);
+        }
 
-        let (solution, ran) =
-            match solver::known(&plan, &store, &contexts).map_err(|e| failure::solve(e, &plan, &sources))? {
-                Some(solution) => {
-                    progress::cached(options.progress, &plan, &solution);
-                    (solution, false)
-                }
-                None => {
-                    enter_namespace()?;
-                    swept = Some(Swept(store.clone()));
-                    (solve(&plan, &options, &store, &registry, &contexts, &sources)?, true)
-                }
-            };
+        // Said once what has to be entered is entered: inside, everything begins anew.
+        let warn = || failure::show_warnings(&findings, &sources, options.progress);
+        let known = solver::known(&plan, &store, &contexts).map_err(|error| {
+            warn();
+            failure::solve(error, &plan, &sources)
+        })?;
+        let (solution, ran) = match known {
+            Some(solution) => {
+                warn();
+                progress::cached(options.progress, &plan, &solution);
+                (solution, false)
+            }
+            None => {
+                enter_namespace_from(&store)?;
+                warn();
+                swept = Some(Swept(store.clone()));
+                (solve(&plan, &options, &store, &registry, &contexts, &sources)?, true)
+            }
+        };
         let results = match outputs::write(&options, &plan, &solution, &store, &registry, &contexts) {
             // A build that died left layers unpacked whose files only their owners can read: pack them as those.
             Err(failure) if !ran && sandbox::userns::needs_entering() => {
-                enter_namespace()?;
+                enter_namespace_from(&store)?;
                 return Err(failure);
             }
             written => written?,
