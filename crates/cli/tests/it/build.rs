@@ -10,11 +10,11 @@ fn a_multi_stage_image_builds_and_runs() {
     env.file("src/hello.txt", "hello\n");
     env.build(
         "FROM busybox AS build\n\
-         WORKDIR /work\n\
+         WORKDIR /build\n\
          COPY src/ .\n\
          RUN tr a-z A-Z < hello.txt > out.txt\n\
          FROM busybox\n\
-         COPY --from=build /work/out.txt /out.txt\n\
+         COPY --from=build /build/out.txt /out.txt\n\
          CMD [\"cat\", \"/out.txt\"]\n",
     )
     .ok();
