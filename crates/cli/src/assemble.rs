@@ -67,6 +67,12 @@ pub(crate) fn image(store: &Store, assembly: Assembly) -> Result<Assembled, Fail
     Ok(Assembled { manifest, config })
 }
 
+/// Writes the index of images for several platforms, each described with its own.
+pub(crate) fn index(store: &Store, manifests: &[Descriptor]) -> Result<Descriptor, Failure> {
+    let index = Manifest::build_index(manifests, Style::Oci, &BTreeMap::new())?;
+    put(store, index.media_type, &index.bytes)
+}
+
 fn pack(store: &Store, layers: &[LayerId], options: &Options) -> Result<Vec<Packed>, Failure> {
     let pack = PackOptions { compression: options.compression, clamp_mtime: options.epoch, ..PackOptions::default() };
     layers.iter().map(|id| Ok(store.pack(id, &pack)?)).collect()

@@ -13,7 +13,6 @@ use plan::ResolvedBase;
 use registry::Registry;
 use store::Store;
 
-use crate::assemble::Assembled;
 use crate::error::Failure;
 use crate::progress::Transfer;
 use crate::resolve::{self, LocalImage};
@@ -38,24 +37,30 @@ pub(crate) struct Output {
     names: Vec<String>,
     /// `tar=false`: an OCI layout directory instead of an archive.
     archive: bool,
+    /// `platform-split`: a directory for each platform; unset, if there are several.
+    split: Option<bool>,
 }
 
 impl Output {
+    fn new(kind: OutputKind, dest: Option<PathBuf>) -> Self {
+        Self { kind, dest, names: Vec::new(), archive: true, split: None }
+    }
+
     /// `--push`.
     pub(crate) fn push() -> Self {
-        Self { kind: OutputKind::Push, dest: None, names: Vec::new(), archive: true }
+        Self::new(OutputKind::Push, None)
     }
 
     /// Reads `type=…,dest=…`, a directory, or `-`.
     pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
         let wrong = |why: String| Failure::new(format!("--output {text}: {why}")).code(2);
         if text == "-" {
-            return Ok(Self { kind: OutputKind::Tar, dest: None, names: Vec::new(), archive: true });
+            return Ok(Self::new(OutputKind::Tar, None));
         }
         if !text.contains('=') {
-            return Ok(Self { kind: OutputKind::Local, dest: Some(text.into()), names: Vec::new(), archive: true });
+            return Ok(Self::new(OutputKind::Local, Some(text.into())));
         }
-        let mut output = Self { kind: OutputKind::CacheOnly, dest: None, names: Vec::new(), archive: true };
+        let mut output = Self::new(OutputKind::CacheOnly, None);
         let mut kind = None;
         let mut push = false;
         for field in fields(text) {
@@ -66,6 +71,10 @@ impl Output {
                 "name" => output.names.extend(value.split(',').map(str::to_owned)),
                 "tar" => output.archive = value != "false",
                 "push" => push = value != "false",
+                "platform-split" => {
+                    let value = value.parse().map_err(|_| wrong(format!("`{field}`: expected true or false")))?;
+                    output.split = Some(value);
+                }
                 "compression" if value == "gzip" => {}
                 "oci-mediatypes" if value == "true" => {}
                 other => return Err(wrong(format!("`{other}` is not supported"))),
@@ -93,6 +102,9 @@ impl Output {
         if output.kind == OutputKind::Local && output.dest.is_none() {
             return Err(wrong("dest is missing: which directory?".to_owned()));
         }
+        if output.split.is_some() && !matches!(output.kind, OutputKind::Local | OutputKind::Tar) {
+            return Err(wrong("platform-split is for files: type=local and type=tar".to_owned()));
+        }
         if !output.archive && output.dest.is_none() {
             return Err(wrong("tar=false needs dest: a directory".to_owned()));
         }
@@ -105,6 +117,11 @@ impl Output {
     /// Returns the destination, which some kinds must have.
     pub(crate) fn path(&self) -> Result<&Path, Failure> {
         self.dest.as_deref().ok_or_else(|| Failure::new("the output needs dest"))
+    }
+
+    /// True if the files of each of `count` platforms go into a directory of their own.
+    pub(crate) fn splits(&self, count: usize) -> bool {
+        self.split.unwrap_or(count > 1)
     }
 
     /// Says where it went.
@@ -179,11 +196,13 @@ pub(crate) fn write_file(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Resul
     written
 }
 
-/// An image just built, for outputs.
+/// What was just built, for outputs.
 #[derive(Debug)]
 pub(crate) struct Built<'a> {
-    pub(crate) image: &'a Assembled,
-    pub(crate) base: Option<&'a ResolvedBase>,
+    /// What its names stand for: a manifest, or the index of one for each platform.
+    pub(crate) target: &'a Descriptor,
+    /// What the images were made from.
+    pub(crate) bases: Vec<&'a ResolvedBase>,
     pub(crate) names: &'a [Reference],
 }
 
@@ -200,7 +219,7 @@ impl Built<'_> {
 /// `type=image`: further names.
 pub(crate) fn named(output: &Output, built: &Built<'_>, store: &Store) -> Result<(), Failure> {
     for name in built.names(output)? {
-        store.tag(&name, &built.image.manifest)?;
+        store.tag(&name, built.target)?;
     }
     Ok(())
 }
@@ -211,11 +230,11 @@ pub(crate) fn push(output: &Output, built: &Built<'_>, store: &Store, registry: 
     if names.is_empty() {
         return Err(Failure::new("type=registry needs a name to push to").help("give one with --tag or name="));
     }
-    // What the destination can take from the base's repository does not travel through here.
-    let sources: Vec<Reference> = built.base.iter().map(|base| base.reference.clone()).collect();
+    // What the destination can take from a base's repository does not travel through here.
+    let sources: Vec<Reference> = built.bases.iter().map(|base| base.reference.clone()).collect();
     for name in names {
         let transfer = Transfer::new("pushing", false);
-        registry.push_from(&name, &built.image.manifest, &sources, store, &transfer)?;
+        registry.push_from(&name, built.target, &sources, store, &transfer)?;
         transfer.finish();
     }
     Ok(())
@@ -228,9 +247,9 @@ pub(crate) fn built_archive(
     store: &Store,
     registry: &Registry,
 ) -> Result<(), Failure> {
-    fetch_base(store, registry, built.base)?;
+    fetch_bases(store, registry, &built.bases)?;
     let names = built.names(output)?;
-    let image = [Named { target: built.image.manifest.clone(), names }];
+    let image = [Named { target: built.target.clone(), names }];
     match (output.kind, output.archive) {
         (OutputKind::Oci, false) => Ok(image::layout::write_dir(output.path()?, store, &image)?),
         (OutputKind::Oci, true) => output.write(|out| Ok(image::layout::write_tar(out, store, &image)?)),
@@ -276,8 +295,8 @@ pub(crate) fn fetch_missing(store: &Store, registry: &Registry, image: &LocalIma
     fetch(store, registry, &image.name, image.manifest.layers())
 }
 
-fn fetch_base(store: &Store, registry: &Registry, base: Option<&ResolvedBase>) -> Result<(), Failure> {
-    base.map_or(Ok(()), |base| fetch(store, registry, &base.reference, base.manifest.layers()))
+fn fetch_bases(store: &Store, registry: &Registry, bases: &[&ResolvedBase]) -> Result<(), Failure> {
+    bases.iter().try_for_each(|base| fetch(store, registry, &base.reference, base.manifest.layers()))
 }
 
 fn fetch(store: &Store, registry: &Registry, name: &Reference, layers: &[Descriptor]) -> Result<(), Failure> {

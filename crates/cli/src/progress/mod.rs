@@ -133,9 +133,8 @@ pub(crate) fn summary(solution: &Solution, results: &Results, elapsed: Duration)
     let count = |wanted: fn(&Outcome) -> bool| solution.vertices.iter().filter(|v| wanted(&v.outcome)).count();
     let hit = count(|o| *o == Outcome::Hit);
     let run = count(|o| matches!(o, Outcome::Ran | Outcome::Unchanged));
-    for image in &results.images {
-        terminal::note(&format!("image {}", image.config.digest()));
-    }
+    let what = if results.images.len() == 1 { "image" } else { "index" };
+    terminal::note(&format!("{what} {}", results.id()));
     for line in &results.written {
         terminal::note(line);
     }

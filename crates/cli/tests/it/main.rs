@@ -17,6 +17,7 @@ mod images;
 mod lint;
 mod mounts;
 mod outputs;
+mod platforms;
 mod progress;
 mod readers;
 mod registry;

@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     /// Another context: a directory, docker-image://REF or oci-layout://PATH[:TAG|@DIGEST] (repeatable)
     #[arg(long, value_name = "NAME=VALUE")]
     build_context: Vec<String>,
-    /// Platform to build for
+    /// Platform to build for; several give an index of images (repeatable, or with commas)
     #[arg(long, value_delimiter = ',')]
     platform: Vec<Platform>,
     /// Run every step again
@@ -210,10 +210,10 @@ impl Arguments {
         if self.push && tags.is_empty() {
             return Err(Failure::new("--push needs a name to push to").help("give one with --tag").code(2));
         }
-        if self.platform.len() > 1 {
-            return Err(Failure::new("--platform: several platforms in one build are not supported yet")
-                .help("build each on its own")
-                .code(2));
+        let platforms = distinct(self.platform);
+        if platforms.len() > 1 && outputs.iter().any(|o| o.kind == OutputKind::Docker) {
+            let failure = Failure::new("--output type=docker holds an image for one platform, and there are several");
+            return Err(failure.help("type=oci holds them all").code(2));
         }
         let build_args = self.build_arg.iter().filter_map(|a| build_arg(a)).collect::<BTreeMap<_, _>>();
         let epoch = epoch(&build_args)?;
@@ -234,7 +234,7 @@ impl Arguments {
                 build_args,
                 labels: pairs("--label", &self.label)?,
                 contexts: contexts.iter().map(|(name, value)| (name.clone(), named_context(name, value))).collect(),
-                platforms: self.platform,
+                platforms,
                 build_platform: Platform::host(),
                 no_cache: self.no_cache,
                 no_cache_filter: self.no_cache_filter.into_iter().collect::<BTreeSet<_>>(),
@@ -256,6 +256,12 @@ impl Arguments {
             secrets: SecretSources::parse(&self.secret)?,
         })
     }
+}
+
+/// Returns each platform once, where it was named first.
+fn distinct(platforms: Vec<Platform>) -> Vec<Platform> {
+    let mut seen = BTreeSet::new();
+    platforms.into_iter().filter(|platform| seen.insert(platform.clone())).collect()
 }
 
 /// `NAME=VALUE`, or `NAME` from the environment; unset there, it is not passed.

@@ -101,9 +101,7 @@ impl Arguments {
         drop(swept);
         let store_root = store.root().to_owned();
         if options.progress == progress::Mode::Quiet {
-            for image in &results.images {
-                terminal::result(image.config.digest().as_ref());
-            }
+            terminal::result(&results.id());
         } else {
             progress::summary(&solution, &results, started.elapsed());
         }

@@ -2,29 +2,42 @@
 
 use std::path::Path;
 
+use image::Descriptor;
 use image::config::History;
+use image::descriptor::with_platform;
 use plan::{Op, Plan, ResolvedBase, Target};
 use registry::Registry;
 use serde_json::json;
 use solver::{Contexts, LocalWorker, Snapshot, Solution, WorkerSettings};
-use store::{LayerId, Store};
+use store::Store;
 
 use super::arguments::Options;
 use crate::assemble::{self, Assembled, Assembly, Line};
 use crate::error::Failure;
-use crate::output::{self, Built, Output, OutputKind};
+use crate::output::tree::Files;
+use crate::output::{self, Built, OutputKind};
 
-/// The images that were made.
-#[derive(Debug, Default)]
+/// What was made.
+#[derive(Debug)]
 pub(crate) struct Results {
     pub(crate) images: Vec<Assembled>,
+    /// What names stand for: the manifest, or an index of one for each platform.
+    pub(crate) target: Descriptor,
     /// Where outputs went, for people.
     pub(crate) written: Vec<String>,
     /// Something new is in the store.
     pub(crate) changed: bool,
 }
 
-/// Assembles the image and writes every output.
+impl Results {
+    /// Returns the id of what was built: that of the configuration, as docker has it; an index has none, so its own.
+    pub(crate) fn id(&self) -> String {
+        let described = if let [image] = self.images.as_slice() { &image.config } else { &self.target };
+        described.digest().to_string()
+    }
+}
+
+/// Assembles an image for each target and writes every output.
 pub(super) fn write(
     options: &Options,
     plan: &Plan,
@@ -33,66 +46,86 @@ pub(super) fn write(
     registry: &Registry,
     contexts: &Contexts,
 ) -> Result<Results, Failure> {
-    let mut results = Results::default();
-    for (target, snapshot) in plan.targets.iter().zip(&solution.targets) {
-        let base = snapshot.base.and_then(|id| match &plan.vertices[id.0 as usize].op {
-            Op::Base(base) => Some(base),
-            _ => None,
-        });
-        let image = assemble_target(options, target, snapshot, base, store)?;
-        for name in &options.tags {
-            if store.resolve(name)?.is_none_or(|d| d.digest() != image.manifest.digest()) {
-                store.tag(name, &image.manifest)?;
-                results.changed = true;
-            }
-            results.written.push(format!("named {}", name.familiar()));
+    let targets: Vec<Made<'_>> =
+        plan.targets.iter().zip(&solution.targets).map(|(target, snapshot)| made(plan, target, snapshot)).collect();
+    let images = targets.iter().map(|made| assemble_target(options, made, store)).collect::<Result<Vec<_>, _>>()?;
+    let target = root(&targets, &images, store)?;
+    let mut results = Results { images, target, written: Vec::new(), changed: false };
+    name(options, store, &mut results)?;
+    let built = Built {
+        target: &results.target,
+        bases: targets.iter().filter_map(|made| made.base).collect(),
+        names: &options.tags,
+    };
+    let files = || {
+        let worker = LocalWorker::new(store, registry, contexts, WorkerSettings::default())?;
+        targets.iter().map(|made| made.files(&worker)).collect::<Result<Vec<_>, _>>()
+    };
+    for output in &options.outputs {
+        match output.kind {
+            OutputKind::Local => output::tree::directory(store, &files()?, output)?,
+            OutputKind::Tar => output::tree::tar(store, &files()?, output)?,
+            OutputKind::Image => output::named(output, &built, store)?,
+            OutputKind::Push => output::push(output, &built, store, registry)?,
+            OutputKind::Oci | OutputKind::Docker => output::built_archive(output, &built, store, registry)?,
+            OutputKind::CacheOnly => {}
         }
-        let tree = |with: &mut dyn FnMut(&[LayerId]) -> Result<(), Failure>| {
-            let worker = LocalWorker::new(store, registry, contexts, WorkerSettings::default())?;
-            let mut layers = match base {
-                Some(base) => worker.materialize(base)?,
-                None => Vec::new(),
-            };
-            layers.extend(snapshot.layers.iter().map(|l| l.layer.clone()));
-            with(&layers)
-        };
-        let built = Built { image: &image, base, names: &options.tags };
-        for output in &options.outputs {
-            write_one(output, &built, store, registry, &tree)?;
-            results.written.push(output.describe());
-        }
-        results.images.push(image);
+        results.written.push(output.describe());
     }
     write_files(options, &results)?;
     Ok(results)
 }
 
-type WithLayers<'a> = dyn Fn(&mut dyn FnMut(&[LayerId]) -> Result<(), Failure>) -> Result<(), Failure> + 'a;
+fn name(options: &Options, store: &Store, results: &mut Results) -> Result<(), Failure> {
+    for name in &options.tags {
+        if store.resolve(name)?.is_none_or(|d| d.digest() != results.target.digest()) {
+            store.tag(name, &results.target)?;
+            results.changed = true;
+        }
+        results.written.push(format!("named {}", name.familiar()));
+    }
+    Ok(())
+}
 
-fn write_one(
-    output: &Output,
-    built: &Built<'_>,
-    store: &Store,
-    registry: &Registry,
-    tree: &WithLayers<'_>,
-) -> Result<(), Failure> {
-    match output.kind {
-        OutputKind::Local => tree(&mut |layers| output::tree::directory(store, layers, output.path()?)),
-        OutputKind::Tar => tree(&mut |layers| output::tree::tar(store, layers, output)),
-        OutputKind::Image => output::named(output, built, store),
-        OutputKind::Push => output::push(output, built, store, registry),
-        OutputKind::Oci | OutputKind::Docker => output::built_archive(output, built, store, registry),
-        OutputKind::CacheOnly => Ok(()),
+/// Returns what names stand for: the only image, or an index of all.
+fn root(targets: &[Made<'_>], images: &[Assembled], store: &Store) -> Result<Descriptor, Failure> {
+    if let [image] = images {
+        return Ok(image.manifest.clone());
+    }
+    let platforms = targets.iter().map(|made| &made.target.platform);
+    let manifests: Vec<Descriptor> =
+        platforms.zip(images).map(|(platform, image)| with_platform(image.manifest.clone(), platform)).collect();
+    assemble::index(store, &manifests)
+}
+
+/// One target and what it has come to.
+struct Made<'a> {
+    target: &'a Target,
+    snapshot: &'a Snapshot,
+    base: Option<&'a ResolvedBase>,
+}
+
+fn made<'a>(plan: &'a Plan, target: &'a Target, snapshot: &'a Snapshot) -> Made<'a> {
+    let base = snapshot.base.and_then(|id| match &plan.vertices[id.index()].op {
+        Op::Base(base) => Some(base),
+        _ => None,
+    });
+    Made { target, snapshot, base }
+}
+
+impl Made<'_> {
+    fn files(&self, worker: &LocalWorker<'_>) -> Result<Files, Failure> {
+        let mut layers = match self.base {
+            Some(base) => worker.materialize(base)?,
+            None => Vec::new(),
+        };
+        layers.extend(self.snapshot.layers.iter().map(|l| l.layer.clone()));
+        Ok(Files { platform: self.target.platform.clone(), layers })
     }
 }
 
-fn assemble_target(
-    options: &Options,
-    target: &Target,
-    snapshot: &Snapshot,
-    base: Option<&ResolvedBase>,
-    store: &Store,
-) -> Result<Assembled, Failure> {
+fn assemble_target(options: &Options, made: &Made<'_>, store: &Store) -> Result<Assembled, Failure> {
+    let Made { target, snapshot, base } = made;
     let created = |vertex| snapshot.layers.iter().find(|l| Some(l.vertex) == vertex).map(|l| l.created);
     let history = target
         .history
@@ -125,18 +158,18 @@ fn assemble_target(
 
 /// `--iidfile` and `--metadata-file`, with buildx's keys.
 fn write_files(options: &Options, results: &Results) -> Result<(), Failure> {
-    let Some(image) = results.images.first() else { return Ok(()) };
     if let Some(path) = &options.iidfile {
-        // The id is the config's digest, as docker's image store has it.
-        write_text(path, image.config.digest().as_ref())?;
+        write_text(path, &results.id())?;
     }
     if let Some(path) = &options.metadata_file {
         let names: Vec<String> = options.tags.iter().map(ToString::to_string).collect();
         let mut metadata = json!({
-            "containerimage.config.digest": image.config.digest().to_string(),
-            "containerimage.digest": image.manifest.digest().to_string(),
-            "containerimage.descriptor": image.manifest,
+            "containerimage.digest": results.target.digest().to_string(),
+            "containerimage.descriptor": results.target,
         });
+        if let [image] = results.images.as_slice() {
+            metadata["containerimage.config.digest"] = image.config.digest().to_string().into();
+        }
         if !names.is_empty() {
             metadata["image.name"] = names.join(",").into();
         }
