@@ -2,9 +2,10 @@
 
 use clap::Args;
 use dockerfile::diagnostic::nearest;
-use image::descriptor::digest_of;
+use image::descriptor::{digest_of, with_platform};
 use image::manifest::Parsed;
-use image::{Descriptor, Digest, ImageConfig, ImageManifest, Manifest, Platform, Reference};
+use image::platform::is_attestation;
+use image::{Descriptor, Digest, ImageConfig, ImageManifest, Manifest, Platform, Reference, media_type};
 use plan::{BaseKey, BaseRequest, ResolvedBase};
 use registry::Registry;
 use store::{RecordKey, Store};
@@ -34,12 +35,21 @@ fn mirror(text: &str) -> Result<(String, String), String> {
 #[derive(Debug)]
 pub(crate) struct LocalImage {
     pub(crate) name: Reference,
+    /// What the name stands for: the manifest, or an index that it is in.
+    pub(crate) target: Descriptor,
     pub(crate) descriptor: Descriptor,
     pub(crate) manifest: ImageManifest,
     pub(crate) config: ImageConfig,
 }
 
 impl LocalImage {
+    /// Returns the id that people see: the configuration's digest, as docker has it; for an index, its own.
+    pub(crate) fn id(&self) -> String {
+        let is_index = self.target.digest() != self.descriptor.digest();
+        let described = if is_index { &self.target } else { self.manifest.config() };
+        described.digest().to_string()
+    }
+
     /// Returns the image as something to build on or to run.
     pub(crate) fn as_base(&self) -> ResolvedBase {
         ResolvedBase {
@@ -70,31 +80,62 @@ pub(crate) fn familiar_repository(name: &Reference) -> String {
     Reference { tag: None, digest: None, ..name.clone() }.familiar()
 }
 
-/// Finds an image of the store by name, or by (the start of) its id.
-pub(crate) fn local(store: &Store, text: &str) -> Result<LocalImage, Failure> {
-    if let Some((name, descriptor)) = by_id(store, text)? {
-        return open(store, name, descriptor);
+/// Finds what a name of the store, or (the start of) an id, stands for: a manifest or an index.
+pub(crate) fn find(store: &Store, text: &str) -> Result<(Reference, Descriptor), Failure> {
+    if let Some(found) = by_id(store, text)? {
+        return Ok(found);
     }
     let name = reference(text)?.or_latest();
     match store.resolve(&name)? {
-        Some(descriptor) => open(store, name, descriptor),
+        Some(target) => Ok((name, target)),
         None => Err(unknown_image(store, text)),
     }
 }
 
-/// Finds an image of the store, or fetches what a registry says of it; layers come when they are needed.
-pub(crate) fn local_or_pull(store: &Store, registry: &Registry, text: &str) -> Result<LocalImage, Failure> {
-    if let Some((name, descriptor)) = by_id(store, text)? {
-        return open(store, name, descriptor);
+/// Finds what a name or an id stands for, of an index the image for `platform` alone if one is given.
+pub(crate) fn find_for(
+    store: &Store,
+    text: &str,
+    platform: Option<&Platform>,
+) -> Result<(Reference, Descriptor), Failure> {
+    let (name, target) = find(store, text)?;
+    match platform {
+        None => Ok((name, target)),
+        Some(platform) => open_for(store, name, target, platform).map(|image| (image.name, image.descriptor)),
     }
-    let key = BaseKey { reference: reference(text)?.or_latest(), platform: Platform::host() };
-    let request = BaseRequest { key, explicit_platform: false, similar_stage: None, span: dockerfile::Span::default() };
+}
+
+/// Finds an image of the store by name or id; of an index the one for `platform`, by default this machine's.
+pub(crate) fn local(store: &Store, text: &str, platform: Option<&Platform>) -> Result<LocalImage, Failure> {
+    let (name, target) = find(store, text)?;
+    match platform {
+        None => open(store, name, target),
+        Some(platform) => open_for(store, name, target, platform),
+    }
+}
+
+/// Finds an image of the store, or fetches what a registry says of it; layers come when they are needed.
+pub(crate) fn local_or_pull(
+    store: &Store,
+    registry: &Registry,
+    text: &str,
+    platform: Option<Platform>,
+) -> Result<LocalImage, Failure> {
+    if let Some((name, target)) = by_id(store, text)? {
+        return match platform {
+            None => open(store, name, target),
+            Some(platform) => open_for(store, name, target, &platform),
+        };
+    }
+    let explicit_platform = platform.is_some();
+    let key = BaseKey { reference: reference(text)?.or_latest(), platform: platform.unwrap_or_else(Platform::host) };
+    let request = BaseRequest { key, explicit_platform, similar_stage: None, span: dockerfile::Span::default() };
     let found = match base_here(store, &request, Pull::Missing)? {
         Some(found) => found,
         None => base_there(store, registry, &request)?,
     };
     let ResolvedBase { reference, descriptor, manifest, config } = found;
-    Ok(LocalImage { name: reference, descriptor, manifest, config })
+    Ok(LocalImage { name: reference, target: descriptor.clone(), descriptor, manifest, config })
 }
 
 /// Says that an image is not in the store, and offers the nearest name.
@@ -108,49 +149,126 @@ pub(crate) fn unknown_image(store: &Store, text: &str) -> Failure {
     }
 }
 
-/// An image id (of the config, as docker has it) or a prefix of at least four digits that fits just one.
+/// An image id (of the config, as docker has it; of an index, its digest), or that of an image in an index, or a prefix
+/// of one of at least four digits.
 fn by_id(store: &Store, text: &str) -> Result<Option<(Reference, Descriptor)>, Failure> {
     let prefix = text.strip_prefix("sha256:").unwrap_or(text);
     if prefix.len() < 4 || !prefix.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase()) {
         return Ok(None);
     }
-    for (name, descriptor) in store.references()? {
-        let image = open(store, name, descriptor)?;
-        let ids = [image.manifest.config().digest().to_string(), image.descriptor.digest().to_string()];
-        if ids.iter().any(|id| id["sha256:".len()..].starts_with(prefix)) {
-            return Ok(Some((image.name, image.descriptor)));
+    let fits = |descriptor: &Descriptor| descriptor.digest().digest().starts_with(prefix);
+    for (name, target) in store.references()? {
+        if fits(&target) {
+            return Ok(Some((name, target)));
+        }
+        let images = images_of(store, &name, &target)?;
+        if let Some(image) = images.into_iter().find(|i| fits(&i.descriptor) || fits(i.manifest.config())) {
+            return Ok(Some((name, image.descriptor)));
         }
     }
     Ok(None)
 }
 
-/// Returns all names of one image.
-pub(crate) fn names_of(store: &Store, descriptor: &Descriptor) -> Result<Vec<Reference>, Failure> {
+/// Returns all names of what is described.
+pub(crate) fn names_of(store: &Store, target: &Descriptor) -> Result<Vec<Reference>, Failure> {
     let names = store.references()?;
-    Ok(names.into_iter().filter(|(_, d)| d.digest() == descriptor.digest()).map(|(name, _)| name).collect())
+    Ok(names.into_iter().filter(|(_, d)| d.digest() == target.digest()).map(|(name, _)| name).collect())
 }
 
-/// Opens a named manifest; of an index, the manifest for this machine.
-pub(crate) fn open(store: &Store, name: Reference, descriptor: Descriptor) -> Result<LocalImage, Failure> {
-    open_for(store, name, descriptor, &Platform::host())
-}
-
-fn open_for(
-    store: &Store,
-    name: Reference,
-    descriptor: Descriptor,
-    platform: &Platform,
-) -> Result<LocalImage, Failure> {
-    match read_manifest(store, &descriptor)?.parsed {
-        Parsed::Index(index) => {
-            let chosen = platform.select(index.manifests())?.clone();
-            let Parsed::Image(manifest) = read_manifest(store, &chosen)?.parsed else {
-                return Err(Failure::new(format!("image `{}` is an index of indexes", name.familiar())));
-            };
-            opened(store, name, chosen, *manifest)
-        }
-        Parsed::Image(manifest) => opened(store, name, descriptor, *manifest),
+/// Opens what a name stands for; of an index, the image for this machine, or the first that is here.
+pub(crate) fn open(store: &Store, name: Reference, target: Descriptor) -> Result<LocalImage, Failure> {
+    let mut images = images_of(store, &name, &target)?;
+    match pick(&images, &Platform::host()).or((!images.is_empty()).then_some(0)) {
+        Some(at) => Ok(images.swap_remove(at)),
+        None => Err(Failure::new(format!("nothing of image `{}` is here that could be used", name.familiar()))),
     }
+}
+
+fn open_for(store: &Store, name: Reference, target: Descriptor, platform: &Platform) -> Result<LocalImage, Failure> {
+    let mut images = images_of(store, &name, &target)?;
+    match pick(&images, platform) {
+        Some(at) => Ok(images.swap_remove(at)),
+        None => Err(Failure::new(format!("image `{}` is not here for {platform}", name.familiar()))
+            .help(here_for(&name, &images))),
+    }
+}
+
+/// Returns which of `images` is the best for a machine of a platform, the first of equals.
+fn pick(images: &[LocalImage], platform: &Platform) -> Option<usize> {
+    let ranks = images.iter().enumerate().filter_map(|(at, i)| Some((i.config.platform().rank_for(platform)?, at)));
+    ranks.min().map(|(_, at)| at)
+}
+
+/// True if the image that an index has for a platform is here, not just another that would do.
+fn has_best(store: &Store, target: &Descriptor, platform: &Platform) -> Result<bool, Failure> {
+    let mut descriptor = target.clone();
+    for _ in 0..MAX_DEPTH {
+        if !store.has_blob(&digest_of(&descriptor)?) {
+            return Ok(false);
+        }
+        match read_manifest(store, &descriptor)?.parsed {
+            Parsed::Image(manifest) => return Ok(store.has_blob(&digest_of(manifest.config())?)),
+            Parsed::Index(index) => match platform.select(index.manifests()) {
+                Ok(chosen) => descriptor = chosen.clone(),
+                Err(_) => return Ok(false),
+            },
+        }
+    }
+    Ok(false)
+}
+
+/// Says for what an image is in the store.
+fn here_for(name: &Reference, images: &[LocalImage]) -> String {
+    let platforms: Vec<String> = images.iter().map(|image| image.config.platform().to_string()).collect();
+    format!("in the store, `{}` is for {}", name.familiar(), platforms.join(", "))
+}
+
+/// Indexes in indexes end somewhere. Two are in use.
+const MAX_DEPTH: usize = 4;
+
+/// Opens all images that a name stands for, as far as they are here: an index that was pulled names others as well.
+pub(crate) fn images_of(store: &Store, name: &Reference, target: &Descriptor) -> Result<Vec<LocalImage>, Failure> {
+    let mut images = Vec::new();
+    collect(store, name, (target, target), MAX_DEPTH, &mut images)?;
+    Ok(images)
+}
+
+fn collect(
+    store: &Store,
+    name: &Reference,
+    (target, descriptor): (&Descriptor, &Descriptor),
+    depth: usize,
+    images: &mut Vec<LocalImage>,
+) -> Result<(), Failure> {
+    match read_manifest(store, descriptor)?.parsed {
+        Parsed::Index(index) if depth > 0 => {
+            for child in index.manifests().iter().filter(|child| is_image(child)) {
+                if store.has_blob(&digest_of(child)?) {
+                    collect(store, name, (target, child), depth - 1, images)?;
+                }
+            }
+            Ok(())
+        }
+        Parsed::Index(_) => {
+            Err(Failure::new(format!("image `{}` is an index in an index in an index", name.familiar())))
+        }
+        Parsed::Image(manifest) => {
+            let config = digest_of(manifest.config())?;
+            if !store.has_blob(&config) {
+                return Ok(());
+            }
+            let config = store.read_blob(&config, DOCUMENT_LIMIT)?;
+            let (target, descriptor) = (target.clone(), descriptor.clone());
+            let config = ImageConfig::parse(&config)?;
+            images.push(LocalImage { name: name.clone(), target, descriptor, manifest: *manifest, config });
+            Ok(())
+        }
+    }
+}
+
+/// True for an entry of an index that may be an image or an index: no attestation, no artifact.
+fn is_image(entry: &Descriptor) -> bool {
+    media_type::MANIFESTS.contains(&entry.media_type().as_ref()) && !is_attestation(entry)
 }
 
 fn read_manifest(store: &Store, descriptor: &Descriptor) -> Result<Manifest, Failure> {
@@ -158,14 +276,22 @@ fn read_manifest(store: &Store, descriptor: &Descriptor) -> Result<Manifest, Fai
     Ok(Manifest::parse(bytes, Some(descriptor.media_type().as_ref()))?)
 }
 
-fn opened(
-    store: &Store,
-    name: Reference,
-    descriptor: Descriptor,
-    manifest: ImageManifest,
-) -> Result<LocalImage, Failure> {
-    let config = store.read_blob(&digest_of(manifest.config())?, DOCUMENT_LIMIT)?;
-    Ok(LocalImage { name, descriptor, manifest, config: ImageConfig::parse(&config)? })
+/// Returns what can be sent or saved of `target`: itself if all of it is here. Of an index that was pulled for some of
+/// its platforms, the image alone, or an index of the images that are here.
+pub(crate) fn whole(store: &Store, name: &Reference, target: &Descriptor) -> Result<Descriptor, Failure> {
+    let Parsed::Index(index) = read_manifest(store, target)?.parsed else { return Ok(target.clone()) };
+    let here = |entry: &Descriptor| digest_of(entry).is_ok_and(|digest| store.has_blob(&digest));
+    if index.manifests().iter().all(here) {
+        return Ok(target.clone());
+    }
+    let images = images_of(store, name, target)?;
+    let manifests: Vec<Descriptor> =
+        images.iter().map(|i| with_platform(i.descriptor.clone(), &i.config.platform())).collect();
+    match manifests.as_slice() {
+        [] => Ok(target.clone()),
+        [image] => Ok(image.clone()),
+        _ => crate::assemble::index(store, &manifests),
+    }
 }
 
 /// How a base image is looked for.
@@ -221,19 +347,34 @@ fn base_here(store: &Store, request: &BaseRequest, pull: Pull) -> Result<Option<
     if pull == Pull::Always && reference.registry != LAYOUT_HOST {
         return Ok(None);
     }
-    let Some(descriptor) = store.resolve(reference)? else { return Ok(None) };
-    let image = open_for(store, reference.clone(), descriptor, platform)?;
-    let fits = !request.explicit_platform || image.config.platform().rank_for(platform).is_some();
-    Ok(fits.then(|| image.as_base()))
+    let Some(target) = store.resolve(reference)? else { return Ok(None) };
+    if let Parsed::Image(_) = read_manifest(store, &target)?.parsed {
+        let image = open(store, reference.clone(), target)?;
+        // What a layout has is all there is; a registry may have the image for another platform.
+        let fits = !request.explicit_platform
+            || reference.registry == LAYOUT_HOST
+            || image.config.platform().rank_for(platform).is_some();
+        return Ok(fits.then(|| image.as_base()));
+    }
+    if !has_best(store, &target, platform)? && reference.registry != LAYOUT_HOST {
+        return Ok(None);
+    }
+    open_for(store, reference.clone(), target, platform).map(|image| Some(image.as_base()))
 }
 
 /// Asks a registry for a base image, and keeps the name for next time.
 fn base_there(store: &Store, registry: &Registry, request: &BaseRequest) -> Result<ResolvedBase, Failure> {
     let BaseKey { reference, platform } = &request.key;
-    let pinned = registry.resolve(reference, platform, store)?;
+    let pinned = registry.resolve(reference, platform, store).map_err(|error| {
+        let failure = Failure::from_error(&error);
+        let here = store.resolve(reference).ok().flatten();
+        let images = here.and_then(|target| images_of(store, reference, &target).ok()).unwrap_or_default();
+        if images.is_empty() { failure } else { failure.help(here_for(reference, &images)) }
+    })?;
     remember_origin(store, reference, pinned.manifest.layers())?;
     if reference.tag.is_some() && reference.digest.is_none() {
-        store.tag(reference, &pinned.descriptor)?;
+        // The index, if it is one: builds for other platforms find the same name.
+        store.tag(reference, &pinned.root)?;
     }
     Ok(ResolvedBase {
         reference: reference.clone(),

@@ -39,8 +39,8 @@ pub fn load(archive: impl Read + Send, store: &(impl Blobs + BlobSink + ?Sized))
     }))
 }
 
-/// Writes images as `docker save` does, with Docker's media types; each for one platform. Any Docker, podman and
-/// skopeo read it, and so does whoever reads OCI layouts. The same images and names give the same bytes.
+/// Writes images as `docker save` does, with Docker's media types. Any Docker, podman and skopeo read it, and so does
+/// whoever reads OCI layouts; an index is there as it is, and those who do not know of such get one of its images. The same images and names give the same bytes.
 pub fn write(out: &mut dyn Write, blobs: &(impl Blobs + ?Sized), images: &[Named]) -> Result<(), Error> {
     docker::write(out, blobs, images)
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use image::Platform;
 
 use crate::error::Failure;
 use crate::output::table;
@@ -17,13 +18,16 @@ pub(crate) struct Arguments {
     /// Do not shorten
     #[arg(long)]
     no_trunc: bool,
+    /// Of an image for several platforms, the one for this [default: this machine's]
+    #[arg(long)]
+    platform: Option<Platform>,
 }
 
 impl Arguments {
     /// Newest line first, as docker has it; sizes are those of the layer blobs.
     pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
         let store = open_store(root)?;
-        let image = resolve::local(&store, &self.image)?;
+        let image = resolve::local(&store, &self.image, self.platform.as_ref())?;
         let mut layers = image.manifest.layers().iter();
         let mut rows = Vec::new();
         for line in &image.config.history {

@@ -1,5 +1,6 @@
 //! `kiln images`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -48,17 +49,25 @@ impl Arguments {
                 continue;
             }
             let image = resolve::open(&store, name, descriptor)?;
-            let id = image.manifest.config().digest().to_string();
-            let id = if self.no_trunc { id } else { id["sha256:".len()..].chars().take(12).collect() };
-            let size = image.manifest.layers().iter().map(image::Descriptor::size).sum::<u64>();
+            let full = image.id();
+            let id = if self.no_trunc { full.clone() } else { full["sha256:".len()..].chars().take(12).collect() };
+            let all = resolve::images_of(&store, &image.name, &image.target)?;
+            let layers: BTreeMap<&str, u64> = all
+                .iter()
+                .flat_map(|image| image.manifest.layers())
+                .map(|layer| (layer.digest().as_ref(), layer.size()))
+                .collect();
+            let size = layers.values().sum::<u64>();
+            let platforms: Vec<String> = all.iter().map(|image| image.config.platform().to_string()).collect();
             let created = image.config.created.clone().unwrap_or_default();
             let repository = resolve::familiar_repository(&image.name);
             let tag = image.name.tag.clone().unwrap_or_else(|| "<none>".to_owned());
             match self.format {
                 Format::Json => terminal::result(
                     &json!({
-                        "Repository": repository, "Tag": tag, "ID": image.manifest.config().digest().to_string(),
-                        "Digest": image.descriptor.digest().to_string(), "CreatedAt": created, "Size": size,
+                        "Repository": repository, "Tag": tag, "ID": full,
+                        "Digest": image.target.digest().to_string(), "CreatedAt": created, "Size": size,
+                        "Platforms": platforms,
                     })
                     .to_string(),
                 ),
@@ -66,7 +75,7 @@ impl Arguments {
                 Format::Table => {
                     let mut row = vec![repository, tag, id, created, table::size(size)];
                     if self.digests {
-                        row.push(image.descriptor.digest().to_string());
+                        row.push(image.target.digest().to_string());
                     }
                     rows.push(row);
                 }

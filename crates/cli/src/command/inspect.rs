@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use image::Platform;
 use serde_json::json;
 
 use crate::error::Failure;
@@ -15,6 +16,9 @@ pub(crate) struct Arguments {
     /// Images to show
     #[arg(required = true)]
     images: Vec<String>,
+    /// Of an image for several platforms, the one for this [default: this machine's]
+    #[arg(long)]
+    platform: Option<Platform>,
 }
 
 impl Arguments {
@@ -23,14 +27,19 @@ impl Arguments {
         let store = open_store(root)?;
         let mut shown = Vec::new();
         for text in &self.images {
-            let image = resolve::local(&store, text)?;
-            let names = resolve::names_of(&store, &image.descriptor)?;
-            let repo_digests: Vec<String> = names
-                .iter()
-                .map(|n| format!("{}@{}", resolve::familiar_repository(n), image.descriptor.digest()))
-                .collect();
+            let mut image = resolve::local(&store, text, self.platform.as_ref())?;
+            let names = resolve::names_of(&store, &image.target)?;
+            let named = image.target.digest().to_string();
+            let platforms = resolve::images_of(&store, &image.name, &image.target)?;
+            let platforms: Vec<String> = platforms.iter().map(|image| image.config.platform().to_string()).collect();
+            if self.platform.is_some() {
+                // Asked for one image, not for the index it is in.
+                image.target = image.descriptor.clone();
+            }
+            let repo_digests: Vec<String> =
+                names.iter().map(|n| format!("{}@{named}", resolve::familiar_repository(n))).collect();
             shown.push(json!({
-                "Id": image.manifest.config().digest().to_string(),
+                "Id": image.id(),
                 "RepoTags": names.iter().map(image::Reference::familiar).collect::<Vec<_>>(),
                 "RepoDigests": repo_digests,
                 "Created": image.config.created,
@@ -41,7 +50,8 @@ impl Arguments {
                 "Size": image.manifest.layers().iter().map(image::Descriptor::size).sum::<u64>(),
                 "Config": image.config.config,
                 "RootFS": { "Type": "layers", "Layers": image.config.rootfs.diff_ids },
-                "Descriptor": image.descriptor,
+                "Descriptor": image.target,
+                "Platforms": platforms,
             }));
         }
         let text = serde_json::to_string_pretty(&shown)?;

@@ -39,10 +39,10 @@ impl Arguments {
         registry.pull(&pinned, &store, &transfer)?;
         transfer.finish();
         if name.tag.is_some() {
-            store.tag(&name, &pinned.descriptor)?;
+            store.tag(&name, &pinned.root)?;
         }
         store.sync()?;
-        terminal::result(pinned.descriptor.digest().as_ref());
+        terminal::result(pinned.root.digest().as_ref());
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use image::Platform;
 
 use crate::error::Failure;
 use crate::progress::Transfer;
@@ -14,6 +15,9 @@ use crate::{output, resolve, terminal};
 pub(crate) struct Arguments {
     /// Name of the image, with the registry to send it to
     image: String,
+    /// Of an image for several platforms, the one for this [default: all]
+    #[arg(long)]
+    platform: Option<Platform>,
     #[command(flatten)]
     registry: resolve::RegistryArguments,
     /// Print nothing but the digest
@@ -25,10 +29,21 @@ impl Arguments {
     pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
         let store = open_store(root)?;
         let registry = registry::Registry::new(registry_options(self.registry.mirrors));
-        let image = resolve::local(&store, &self.image)?;
-        output::fetch_missing(&store, &registry, &image)?;
+        let (name, target) = resolve::find_for(&store, &self.image, self.platform.as_ref())?;
+        output::fetch_missing(&store, &registry, &name, &target)?;
         let transfer = Transfer::new("pushing", self.quiet);
-        let digest = registry.push(&image.name, &image.descriptor, &store, &transfer)?;
+        let digest = match registry.push(&name, &target, &store, &transfer) {
+            // The registry may have what is not here; if it has not, what is here goes.
+            Err(registry::Error::Missing { role: "manifest", .. }) => {
+                let whole = resolve::whole(&store, &name, &target)?;
+                terminal::note(&format!(
+                    "warning: not all platforms of {} are here: pushing those that are",
+                    self.image
+                ));
+                registry.push(&name, &whole, &store, &transfer)?
+            }
+            pushed => pushed?,
+        };
         transfer.finish();
         terminal::result(&digest.to_string());
         Ok(ExitCode::SUCCESS)

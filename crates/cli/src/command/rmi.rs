@@ -22,14 +22,18 @@ impl Arguments {
         let store = open_store(root)?;
         let mut missing = None;
         for text in &self.images {
-            let Ok(image) = resolve::local(&store, text) else {
+            let Ok((name, target)) = resolve::find(&store, text) else {
                 terminal::note(&resolve::unknown_image(&store, text).to_string());
                 missing = Some(ExitCode::FAILURE);
                 continue;
             };
             // An id stands for all names of the image, a name for itself.
-            let by_id = resolve::reference(text).map_or(true, |name| name.or_latest() != image.name);
-            let names = if by_id { resolve::names_of(&store, &image.descriptor)? } else { vec![image.name] };
+            let by_id = resolve::reference(text).map_or(true, |given| given.or_latest() != name);
+            let names = if by_id { resolve::names_of(&store, &target)? } else { vec![name.clone()] };
+            if names.is_empty() {
+                terminal::note(&format!("error: {text} is part of the index `{}`", name.familiar()));
+                missing = Some(ExitCode::FAILURE);
+            }
             for name in names {
                 store.untag(&name)?;
                 terminal::result(&format!("Untagged: {}", name.familiar()));

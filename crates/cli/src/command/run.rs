@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::{Args, ValueEnum};
+use image::Platform;
 use registry::Registry;
 use runtime::{Options, Running, Volume};
 use rustix::termios::{self, OptionalActions, Termios};
@@ -65,6 +66,9 @@ pub(crate) struct Arguments {
     /// Host name in the container
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
+    /// Platform of the image [default: this machine's]
+    #[arg(long)]
+    platform: Option<Platform>,
     #[command(flatten)]
     registry: resolve::RegistryArguments,
     /// The image; pulled when it is not in the store
@@ -91,7 +95,7 @@ impl Arguments {
         }
         enter_namespace()?;
         let store = open_store(root)?;
-        let (image, layers) = open_image(&store, &self.image, self.registry.mirrors.clone())?;
+        let (image, layers) = open_image(&store, &self.image, self.platform.clone(), self.registry.mirrors.clone())?;
         let options = self.options()?;
         let running = Running::create(&store, &self.image, &image.config, &layers, &options)?;
         // From here on the container itself keeps its layers: it may run for months, and collection need not wait.
@@ -169,10 +173,11 @@ fn volume(text: &str) -> Result<Volume, Failure> {
 fn open_image(
     store: &Store,
     text: &str,
+    platform: Option<Platform>,
     mirrors: Vec<(String, String)>,
 ) -> Result<(LocalImage, Vec<LayerId>), Failure> {
     let registry = Registry::new(registry_options(mirrors));
-    let image = resolve::local_or_pull(store, &registry, text)?;
+    let image = resolve::local_or_pull(store, &registry, text, platform)?;
     let contexts = Contexts::default();
     let worker = LocalWorker::new(store, &registry, &contexts, WorkerSettings::default())?;
     let layers = worker.materialize(&image.as_base())?;

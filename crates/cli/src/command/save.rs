@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use image::Platform;
 
 use crate::error::Failure;
 use crate::settings::{open_store, registry_options};
@@ -20,6 +21,9 @@ pub(crate) struct Arguments {
     /// What to write: an archive for `docker load` that OCI readers understand too, or a plain OCI archive
     #[arg(long, value_enum, default_value_t = Format::DockerArchive)]
     format: Format,
+    /// Of an image for several platforms, the one for this [default: all]
+    #[arg(long)]
+    platform: Option<Platform>,
     #[command(flatten)]
     registry: resolve::RegistryArguments,
 }
@@ -36,9 +40,9 @@ impl Arguments {
         let registry = registry::Registry::new(registry_options(self.registry.mirrors));
         let mut images = Vec::new();
         for text in &self.images {
-            let image = resolve::local(&store, text)?;
-            output::fetch_missing(&store, &registry, &image)?;
-            images.push(image);
+            let (name, target) = resolve::find_for(&store, text, self.platform.as_ref())?;
+            output::fetch_missing(&store, &registry, &name, &target)?;
+            images.push((name, target));
         }
         let kind = match self.format {
             Format::DockerArchive => output::ArchiveKind::Docker,

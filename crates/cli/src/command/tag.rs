@@ -20,9 +20,9 @@ pub(crate) struct Arguments {
 impl Arguments {
     pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
         let store = open_store(root)?;
-        let image = resolve::local(&store, &self.source)?;
+        let (_, image) = resolve::find(&store, &self.source)?;
         let target = resolve::tag_name(&self.target)?;
-        store.tag(&target, &image.descriptor)?;
+        store.tag(&target, &image)?;
         store.sync()?;
         Ok(ExitCode::SUCCESS)
     }

@@ -15,7 +15,7 @@ use store::Store;
 
 use crate::error::Failure;
 use crate::progress::Transfer;
-use crate::resolve::{self, LocalImage};
+use crate::resolve;
 
 /// What kind of thing is written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -269,16 +269,15 @@ pub(crate) enum ArchiveKind {
 pub(crate) fn archive(
     store: &Store,
     kind: ArchiveKind,
-    images: &[LocalImage],
+    images: &[(Reference, Descriptor)],
     dest: Option<&Path>,
 ) -> Result<(), Failure> {
     let mut named: Vec<Named> = Vec::new();
-    for image in images {
-        let name = image.name.clone();
-        match named.iter_mut().find(|n| n.target.digest() == image.descriptor.digest()) {
-            Some(known) if known.names.contains(&name) => {}
-            Some(known) => known.names.push(name),
-            None => named.push(Named { target: image.descriptor.clone(), names: vec![name] }),
+    for (name, target) in images {
+        match named.iter_mut().find(|n| n.target.digest() == target.digest()) {
+            Some(known) if known.names.contains(name) => {}
+            Some(known) => known.names.push(name.clone()),
+            None => named.push(Named { target: target.clone(), names: vec![name.clone()] }),
         }
     }
     write_to(dest, |out| {
@@ -290,9 +289,15 @@ pub(crate) fn archive(
     })
 }
 
-/// Pulls blobs of an image's layers that were left in the registry.
-pub(crate) fn fetch_missing(store: &Store, registry: &Registry, image: &LocalImage) -> Result<(), Failure> {
-    fetch(store, registry, &image.name, image.manifest.layers())
+/// Pulls blobs of layers of an image, or of an index's that are here, that were left in the registry.
+pub(crate) fn fetch_missing(
+    store: &Store,
+    registry: &Registry,
+    name: &Reference,
+    target: &Descriptor,
+) -> Result<(), Failure> {
+    let images = resolve::images_of(store, name, target)?;
+    images.iter().try_for_each(|image| fetch(store, registry, name, image.manifest.layers()))
 }
 
 fn fetch_bases(store: &Store, registry: &Registry, bases: &[&ResolvedBase]) -> Result<(), Failure> {

@@ -154,3 +154,103 @@ fn skopeo_reads_an_index() {
     let top = &json(&copied.join("index.json"))["manifests"][0];
     assert_eq!(blob(&copied, top), raw);
 }
+
+/// Builds `test` for both platforms, with busybox of this machine in both.
+fn index_in_store() -> TestEnv {
+    let env = TestEnv::with_busybox();
+    env.build_with(
+        "FROM --platform=$BUILDPLATFORM busybox AS base\nFROM scratch\nARG TARGETARCH\nCOPY --from=base / /\nENV ARCH=$TARGETARCH\nCMD [\"sh\", \"-c\", \"echo $ARCH\"]\n",
+        &[BOTH],
+    )
+    .ok();
+    env
+}
+
+/// The architecture of this machine, and the other one.
+fn architectures() -> (&'static str, &'static str) {
+    if cfg!(target_arch = "aarch64") { ("arm64", "amd64") } else { ("amd64", "arm64") }
+}
+
+#[test]
+fn a_name_may_stand_for_an_index() {
+    let env = index_in_store();
+    let (own, other) = architectures();
+    let index = env.inspect("test")["Descriptor"]["digest"].as_str().expect("a digest").to_owned();
+    let shown = env.inspect("test");
+    assert_eq!((&shown["Id"], &shown["Architecture"]), (&index.as_str().into(), &own.into()));
+    assert_eq!(shown["Platforms"], serde_json::json!(["linux/amd64", "linux/arm64"]));
+    let one: Value =
+        serde_json::from_str(&env.kiln(["inspect", &format!("--platform=linux/{other}"), "test"]).ok().stdout)
+            .expect("JSON");
+    assert_eq!(one[0]["Architecture"], other);
+    assert_ne!(one[0]["Descriptor"]["digest"], index.as_str());
+    env.kiln(["inspect", "--platform=linux/s390x", "test"])
+        .fails(1, &["`test:latest` is not here for linux/s390x", "is for linux/amd64, linux/arm64"]);
+    assert_eq!(env.kiln(["run", "--rm", "test"]).ok().stdout.trim(), own);
+    assert!(
+        env.kiln(["history", "--platform", &format!("linux/{other}"), "test"])
+            .ok()
+            .stdout
+            .contains(&format!("ENV ARCH={other}"))
+    );
+    let listed = env.kiln(["images", "-q", "--no-trunc", "test"]).ok().stdout;
+    assert_eq!(listed.trim(), index);
+    env.kiln(["tag", "test", "again"]).ok();
+    assert_eq!(env.inspect("again")["Id"], index.as_str());
+    // What is in an index is found by its id, and is not removed by it.
+    let id = one[0]["Id"].as_str().expect("an id");
+    assert_eq!(env.kiln(["tag", id, "single"]).ok().code, 0);
+    assert_eq!(env.inspect("single")["Id"], id);
+    env.kiln(["rmi", "single"]).ok();
+    env.kiln(["rmi", id]).fails(1, &["is part of the index `again:latest`"]);
+    assert_eq!(env.kiln(["rmi", &index[7..19]]).ok().stdout, "Untagged: again:latest\nUntagged: test:latest\n");
+}
+
+#[test]
+fn a_saved_index_loads_as_the_same_index() {
+    let env = index_in_store();
+    let (own, other) = architectures();
+    for format in ["docker-archive", "oci-archive"] {
+        let archive = env.path(format);
+        let archive = archive.to_str().expect("UTF-8");
+        env.kiln(["save", "test", "--format", format, "-o", archive]).ok();
+        let elsewhere = TestEnv::new();
+        elsewhere.kiln(["load", "-i", archive]).ok();
+        assert_eq!(elsewhere.inspect("test")["Id"], env.inspect("test")["Id"], "{format}");
+        assert_eq!(elsewhere.kiln(["run", "--rm", "test"]).ok().stdout.trim(), own);
+        env.kiln(["save", "test", "--format", format, "--platform", &format!("linux/{other}"), "-o", archive]).ok();
+        let elsewhere = TestEnv::new();
+        elsewhere.kiln(["load", "-i", archive]).ok();
+        assert_eq!(elsewhere.inspect("test")["Platforms"], serde_json::json!([format!("linux/{other}")]), "{format}");
+    }
+    if has("skopeo") {
+        // Those who read `manifest.json` alone get the image of this machine.
+        env.kiln(["save", "test", "-o", env.path("docker.tar").to_str().expect("UTF-8")]).ok();
+        let source = format!("docker-archive:{}", env.path("docker.tar").display());
+        let raw = tool(Command::new("skopeo").args(["inspect", "--config", "--raw", &source]));
+        let config: Value = serde_json::from_str(&raw).expect("JSON");
+        assert_eq!(config["architecture"], own);
+    }
+}
+
+#[test]
+fn an_image_here_for_another_platform_is_said_so() {
+    let env = index_in_store();
+    // Nobody listens there.
+    env.kiln(["tag", "test", "127.0.0.1:1/app"]).ok();
+    let failed = env.build_with("FROM 127.0.0.1:1/app\n", &["--platform=linux/s390x"]);
+    let name = "127.0.0.1:1/app:latest";
+    failed.fails(
+        1,
+        &[
+            &format!("cannot resolve image `{name}`"),
+            &format!("in the store, `{name}` is for linux/amd64, linux/arm64"),
+        ],
+    );
+    let layout = env.path("layout");
+    env.file("Dockerfile", "FROM 127.0.0.1:1/app\n");
+    env.kiln(["build", BOTH, "-o", &format!("type=oci,tar=false,dest={}", layout.display()), "."]).ok();
+    let context = format!("--build-context=base=oci-layout://{}", layout.display());
+    let failed = env.build_with("FROM base\n", &["--platform=linux/s390x", &context]);
+    failed.fails(1, &["is not here for linux/s390x", "is for linux/amd64, linux/arm64"]);
+}

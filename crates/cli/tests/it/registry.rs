@@ -124,3 +124,48 @@ fn build_can_push() {
     other.kiln(["pull", "-q", &name]).ok();
     assert_eq!(other.kiln(["run", "--rm", &name, "cat", "/d"]).ok().stdout, "direct\n");
 }
+
+#[test]
+fn an_index_is_pushed_and_pulled_platform_by_platform() {
+    let env = TestEnv::new();
+    let Some(server) = Server::start(&env) else { return };
+    for name in ["amd64", "arm64"] {
+        env.file(name, name);
+    }
+    let name = format!("{}/team/app:v1", server.host);
+    env.file("Dockerfile", "FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH /arch\n");
+    env.kiln(["build", "--platform=linux/amd64,linux/arm64", "--push", "-t", &name, "."]).ok();
+    let index = env.inspect(&name)["Id"].as_str().expect("an id").to_owned();
+    if has("skopeo") {
+        let source = format!("docker://{name}");
+        let raw = tool(Command::new("skopeo").args(["inspect", "--raw", "--tls-verify=false", &source]));
+        let raw: serde_json::Value = serde_json::from_str(&raw).expect("JSON");
+        assert_eq!(raw["manifests"][1]["platform"]["architecture"], "arm64");
+        let copied = format!("oci:{}:v1", env.path("copied").display());
+        tool(Command::new("skopeo").args(["copy", "-q", "--all", "--src-tls-verify=false", &source, &copied]));
+    }
+    // One platform after the other comes to one name.
+    let other = TestEnv::new();
+    let pulled = other.kiln(["pull", "-q", "--platform=linux/arm64", &name]).ok().stdout;
+    assert_eq!(pulled.trim(), index);
+    assert_eq!(other.inspect(&name)["Platforms"], serde_json::json!(["linux/arm64"]));
+    // What is not here cannot go elsewhere; where the registry has it, nothing is lost.
+    let elsewhere = format!("{}/team/other:v1", server.host);
+    other.kiln(["tag", &name, &elsewhere]).ok();
+    let pushed = other.kiln(["push", "-q", &elsewhere]).ok();
+    assert!(pushed.stderr.contains("not all platforms of"), "{}", pushed.stderr);
+    assert_ne!(pushed.stdout.trim(), index);
+    assert_eq!(other.kiln(["push", "-q", &name]).ok().stdout.trim(), index);
+    other.kiln(["pull", "-q", "--platform=linux/amd64", &name]).ok();
+    assert_eq!(other.inspect(&name)["Platforms"], serde_json::json!(["linux/amd64", "linux/arm64"]));
+    assert_eq!(other.kiln(["push", "-q", &elsewhere]).ok().stdout.trim(), index);
+    // A base for each platform of a build, of one name.
+    let third = TestEnv::new();
+    third.file("Dockerfile", format!("FROM {name}\nENV A=b\n"));
+    let tar = format!("type=local,dest={}", third.path("out").display());
+    third.kiln(["build", "--platform=linux/amd64,linux/arm64", "-t", "made", "-o", &tar, "."]).ok();
+    assert_eq!(fs::read_to_string(third.path("out").join("linux_arm64/arch")).expect("a file"), "arm64");
+    assert_eq!(third.inspect(&name)["Id"], index.as_str());
+    let failed = third.kiln(["build", "--platform=linux/riscv64", "."]);
+    failed.fails(1, &["no image for linux/riscv64; there is linux/amd64, linux/arm64"]);
+}

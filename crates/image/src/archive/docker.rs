@@ -12,13 +12,14 @@ use serde::{Deserialize, Serialize};
 use super::members::Members;
 use crate::blobs::{BlobSink, Blobs, copy_verified, read_small};
 use crate::config::MAX_CONFIG;
-use crate::descriptor::descriptor;
-use crate::graph::{parts, read_manifest};
+use crate::descriptor::{descriptor, digest_of};
+use crate::graph::{is_manifest, parts, read_manifest};
 use crate::layer::{Expansion, Format, decompress};
 use crate::layout::{Loaded, Named, Source, blob_name, write_members};
 use crate::manifest::Manifest;
 use crate::media_type::{LayerEncoding, Style};
-use crate::{Digest, Error, ImageConfig, Reference};
+use crate::platform::is_attestation;
+use crate::{Digest, Error, ImageConfig, Platform, Reference};
 
 /// An entry of `manifest.json`.
 #[derive(Deserialize, Serialize)]
@@ -131,6 +132,14 @@ pub(super) fn write(out: &mut dyn Write, blobs: &(impl Blobs + ?Sized), images: 
     let mut translated = Vec::new();
     for image in images {
         let original = read_manifest(blobs, &image.target)?;
+        if original.as_index().is_some() {
+            for part in parts(blobs, &image.target)? {
+                members.insert(blob_name(&part.digest), Source::Blob { digest: part.digest, size: part.size });
+            }
+            items.push(item(&one_of(blobs, original)?, &image.names)?);
+            translated.push(image.clone());
+            continue;
+        }
         for part in parts(blobs, &image.target)?.into_iter().filter(|part| part.digest != original.digest) {
             members.insert(blob_name(&part.digest), Source::Blob { digest: part.digest, size: part.size });
         }
@@ -143,6 +152,21 @@ pub(super) fn write(out: &mut dyn Write, blobs: &(impl Blobs + ?Sized), images: 
     let json = serde_json::to_vec(&items).map_err(Error::json("archive member `manifest.json`"))?;
     members.insert("manifest.json".to_owned(), Source::Bytes(json));
     write_members(out, blobs, members, &translated)
+}
+
+/// Returns the image of an index that a reader of `manifest.json` gets: this machine's, or the first that is there.
+fn one_of(blobs: &(impl Blobs + ?Sized), mut manifest: Manifest) -> Result<Manifest, Error> {
+    while let Some(index) = manifest.as_index() {
+        let here = |entry: &&Descriptor| {
+            is_manifest(entry) && !is_attestation(entry) && digest_of(entry).is_ok_and(|d| blobs.size(&d).is_ok())
+        };
+        let here: Vec<Descriptor> = index.manifests().iter().filter(here).cloned().collect();
+        let chosen = Platform::host().select(&here).ok().or_else(|| here.first());
+        let reason = || "none of its images is there".to_owned();
+        let chosen = chosen.ok_or_else(|| Error::Manifest { digest: manifest.digest, reason: reason() })?;
+        manifest = read_manifest(blobs, chosen)?;
+    }
+    Ok(manifest)
 }
 
 fn item(manifest: &Manifest, names: &[Reference]) -> Result<Item, Error> {

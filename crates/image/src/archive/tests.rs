@@ -110,13 +110,44 @@ fn writing_for_docker_translates_a_docker_manifest_into_itself() {
 }
 
 #[test]
-fn an_index_cannot_be_written_for_docker() {
+fn of_an_index_docker_gets_the_image_for_this_machine() {
     let blobs = MemoryBlobs::new();
-    let a = image(&blobs, "a");
-    let index = Manifest::build_index(&[a.descriptor()], crate::Style::Oci, &BTreeMap::new()).unwrap();
+    let (other, own, absent) = (image(&blobs, "a"), image(&blobs, "b"), image(&blobs, "c"));
+    blobs.remove(&absent.digest);
+    let platform = |text: &str| text.parse::<crate::Platform>().unwrap();
+    let entry = |image: &Manifest, platform| crate::descriptor::with_platform(image.descriptor(), platform);
+    let entries = [
+        entry(&other, &platform("linux/s390x")),
+        entry(&own, &crate::Platform::host()),
+        entry(&absent, &platform("linux/mips")),
+    ];
+    let index = Manifest::build_index(&entries, crate::Style::Oci, &BTreeMap::new()).unwrap();
+    blobs.insert(index.bytes.clone());
+    let archive = docker_archive(&blobs, &[named(&index, &["a:1"])]);
+    let (_, images) = loaded(&archive);
+    assert_eq!(
+        images,
+        [Loaded {
+            names: names(&["docker.io/library/a:1"]),
+            ref_names: vec!["1".to_owned()],
+            manifest: index.descriptor()
+        }]
+    );
+    let mut members = members(&archive);
+    members.remove("index.json");
+    let (store, images) = loaded(&assemble(&members));
+    assert_eq!(config_of(&store, &images[0]), config("b"));
+}
+
+#[test]
+fn an_index_of_nothing_that_is_there_cannot_be_written_for_docker() {
+    let blobs = MemoryBlobs::new();
+    let absent = image(&blobs, "a");
+    blobs.remove(&absent.digest);
+    let index = Manifest::build_index(&[absent.descriptor()], crate::Style::Oci, &BTreeMap::new()).unwrap();
     blobs.insert(index.bytes.clone());
     let error = write(&mut Vec::new(), &blobs, &[named(&index, &[])]).unwrap_err().to_string();
-    assert!(error.contains("it is an index of several images"), "{error}");
+    assert!(error.contains("a manifest of index"), "{error}");
 }
 
 /// Members as Docker wrote them before version 25: `<id>/layer.tar`, links where a layer is shared.
