@@ -154,6 +154,8 @@ impl Hasher {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const OP: OpDigest = OpDigest([1; 32]);
@@ -190,5 +192,24 @@ mod tests {
         assert_eq!(snapshot(&parent, &image::Index::default().content_id()), parent);
         assert_ne!(snapshot(&parent, &ContentId([7; 32])), parent);
         assert_ne!(parent, empty_snapshot());
+    }
+
+    fn inputs() -> impl Strategy<Value = (OpDigest, Vec<Reads>)> {
+        let hash = || (0..3_u8).prop_map(|byte| [byte; 32]);
+        let read = prop_oneof![
+            hash().prop_map(|hash| Reads::All(ContentId(hash))),
+            hash().prop_map(Reads::Probe),
+            hash().prop_map(Reads::Selection),
+        ];
+        (hash().prop_map(OpDigest), prop::collection::vec(read, 0..3))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4_096, ..ProptestConfig::default() })]
+
+        #[test]
+        fn two_inputs_have_one_key_only_if_they_are_the_same(one in inputs(), other in inputs()) {
+            prop_assert_eq!(one == other, Key::new(&one.0, &one.1) == Key::new(&other.0, &other.1));
+        }
     }
 }

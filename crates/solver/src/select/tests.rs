@@ -1,3 +1,7 @@
+use image::Metadata;
+use proptest::option;
+use proptest::prelude::*;
+
 use super::*;
 use crate::testing::{Fake, path};
 
@@ -120,4 +124,66 @@ fn escaped_wildcards_are_no_wildcards() {
     assert_eq!(wildcard_at(&path(r"a/\*b")), None);
     assert_eq!(wildcard_at(&path(r"a/\\*b")), Some(1));
     assert_eq!(wildcard_at(&path("a/[b]/c")), Some(1));
+}
+
+/// Path, kind, mode, extended attribute.
+type Planted = (&'static str, u8, u32, usize);
+
+fn place() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["d/a", "d/b", "d/aa", "d/c/a", "d/c/aa"])
+}
+
+/// Two trees that differ in some properties of one file, or in none.
+fn nearly_equal_trees() -> impl Strategy<Value = (Vec<Planted>, Vec<Planted>)> {
+    let mode = || prop::sample::select(vec![0o644_u32, 0o755]);
+    let file = (place(), 0..6_u8, mode(), 0..4_usize);
+    let change = (option::of(place()), option::of(0..6_u8), option::of(mode()), option::of(0..4_usize));
+    (prop::collection::vec(file, 1..3), any::<prop::sample::Index>(), change).prop_map(|(one, at, change)| {
+        let mut other = one.clone();
+        let file = at.get_mut(&mut other);
+        let (path, kind, mode, xattr) = change;
+        *file = (path.unwrap_or(file.0), kind.unwrap_or(file.1), mode.unwrap_or(file.2), xattr.unwrap_or(file.3));
+        (one, other)
+    })
+}
+
+fn planted(entries: &[Planted]) -> Fake {
+    entries.iter().fold(Fake::new().directory("d", 0o755), |files, (at, kind, mode, xattr)| {
+        let files = match kind {
+            0 => files.file(at, "x"),
+            1 => files.file(at, ""),
+            2 => files.link(at, "x"),
+            3 => files.link(at, "xx"),
+            4 => files.fifo(at),
+            _ => return files.directory(at, *mode),
+        };
+        let files = files.mode(at, *mode);
+        match xattr {
+            0 => files,
+            1 => files.xattr(at, "user.a", "b"),
+            2 => files.xattr(at, "user.a", "c"),
+            _ => files.xattr(at, "user.ab", ""),
+        }
+    })
+}
+
+/// What a selection holds, spelled out; times are no part of it.
+fn spelled(selection: &Selection) -> String {
+    let entry = |entry: &Entry| {
+        let Metadata { mode, uid, gid, xattrs, .. } = &entry.metadata;
+        format!("{} {:?} {mode} {uid} {gid} {xattrs:?}", entry.path, entry.kind)
+    };
+    selection.taken.iter().map(|taken| format!("{:?}\n", taken.below.iter().map(entry).collect::<Vec<_>>())).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn two_selections_have_one_hash_only_if_they_are_the_same((one, other) in nearly_equal_trees()) {
+        let select = |entries: &[_]| select_path(&planted(entries), "d").unwrap();
+        let (one, other) = (select(&one), select(&other));
+        prop_assert_eq!(spelled(&one) == spelled(&other), one.copied() == other.copied());
+        prop_assert_eq!(spelled(&one) == spelled(&other), one.mounted() == other.mounted());
+    }
 }

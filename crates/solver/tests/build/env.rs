@@ -105,7 +105,11 @@ impl Env {
     }
 
     pub(crate) fn known(&self, plan: &Plan) -> Option<Solution> {
-        solver::known(plan, &self.store, &self.contexts()).unwrap()
+        self.try_known(plan).unwrap()
+    }
+
+    pub(crate) fn try_known(&self, plan: &Plan) -> Result<Option<Solution>, SolveError> {
+        solver::known(plan, &self.store, &self.contexts())
     }
 
     pub(crate) fn solve(

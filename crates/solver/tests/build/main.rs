@@ -7,6 +7,7 @@
 mod cache;
 mod copy;
 mod env;
+mod model;
 mod run;
 
 use std::panic::catch_unwind;
@@ -18,7 +19,7 @@ fn main() -> ExitCode {
     sandbox::init();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let wanted: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let cases: Vec<Case> = [run::CASES, copy::CASES, cache::CASES].concat();
+    let cases: Vec<Case> = [run::CASES, copy::CASES, cache::CASES, model::CASES].concat();
     if arguments.iter().any(|argument| argument == "--list") {
         cases.iter().for_each(|(name, _)| println!("{name}: test"));
         return ExitCode::SUCCESS;
