@@ -4,6 +4,7 @@ mod account;
 mod assemble;
 mod collect;
 mod command;
+mod emulation;
 mod error;
 mod lint;
 mod output;

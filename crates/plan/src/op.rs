@@ -43,7 +43,7 @@ pub struct Run {
     /// As in `USER`.
     pub user: String,
     pub hostname: String,
-    /// What the command is made for.
+    /// What the command is made for; whether the machine can execute it is the caller's to find out.
     pub platform: Platform,
     pub network: RunNetwork,
     pub security: RunSecurity,

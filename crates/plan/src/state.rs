@@ -23,6 +23,8 @@ pub(crate) struct State {
     /// A `WORKDIR` stands in the file: the next one may be relative.
     pub(crate) has_workdir: bool,
     pub(crate) platform: Platform,
+    /// What its programs are made for: of an image for another platform than was asked for, that image's.
+    pub(crate) machine: Platform,
 }
 
 impl State {
@@ -52,7 +54,12 @@ impl State {
         if !config.config.working_dir.is_empty() {
             config.config.working_dir = crate::path::clean(&config.config.working_dir);
         }
-        Self::new(config, platform, Some(root))
+        let actual = base.config.platform();
+        let mut state = Self::new(config, platform, Some(root));
+        if !base.config.architecture.is_empty() && actual.rank_for(&state.machine).is_none() {
+            state.machine = actual;
+        }
+        state
     }
 
     fn new(mut config: ImageConfig, platform: Platform, root: Option<VertexId>) -> Self {
@@ -64,7 +71,8 @@ impl State {
         for (key, value) in exported.items().iter().map(|pair| split(pair)) {
             env.set(key, value);
         }
-        Self { root, config, exported, env, arguments: Vec::new(), has_workdir: false, platform }
+        let machine = platform.clone();
+        Self { root, config, exported, env, arguments: Vec::new(), has_workdir: false, platform, machine }
     }
 
     /// Starts from a finished stage.

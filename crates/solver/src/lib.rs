@@ -41,7 +41,7 @@ pub use error::{SolveError, SolveErrorKind};
 pub use event::{Event, Stream};
 pub use files_of::{SelectedFile, files_of};
 pub use key::Key;
-pub use known::known;
+pub use known::{known, pending};
 pub use local::{LocalWorker, WorkerSettings};
 pub use results::Made;
 pub use secret::Secret;

@@ -17,6 +17,7 @@ use solver::{Contexts, LocalWorker, WorkerSettings};
 use store::{LayerId, Store};
 
 use super::enter_namespace;
+use crate::emulation;
 use crate::error::Failure;
 use crate::resolve::{self, LocalImage};
 use crate::settings::{open_store, registry_options};
@@ -101,6 +102,7 @@ impl Arguments {
         // From here on the container itself keeps its layers: it may run for months, and collection need not wait.
         drop(store);
         let outcome = execute(&running, self.interactive, self.tty);
+        let outcome = outcome.map_err(|failure| emulation::explain(failure, &image.config.platform()));
         let code = match &outcome {
             Ok(code) => *code,
             Err(failure) => failure.code,

@@ -1,12 +1,16 @@
 //! `--platform`: several in one build, and other ones than the machine's.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::environment::{TestEnv, has, tool};
+#[path = "../../src/emulation/program.rs"]
+mod program;
+
+use crate::environment::{Ran, TestEnv, has, kiln_binary, ran, tool};
 
 /// Files that differ between platforms, made by a stage that does not depend on them and one that does.
 const DOCKERFILE: &str = "\
@@ -253,4 +257,93 @@ fn an_image_here_for_another_platform_is_said_so() {
     let context = format!("--build-context=base=oci-layout://{}", layout.display());
     let failed = env.build_with("FROM base\n", &["--platform=linux/s390x", &context]);
     failed.fails(1, &["is not here for linux/s390x", "is for linux/amd64, linux/arm64"]);
+}
+
+/// Writes the smallest program for an architecture into the context, and says whether the machine executes it.
+fn foreign(env: &TestEnv, architecture: &str) -> bool {
+    let path = env.file("program", program::program(architecture).expect("known"));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a mode");
+    Command::new(path).status().is_ok_and(|status| status.success())
+}
+
+const RUNS: &str = "FROM scratch AS made\nCOPY program /program\nRUN [\"/program\"]\n";
+
+#[test]
+fn a_command_for_another_machine_runs_or_says_what_it_needs() {
+    for architecture in ["arm64", "amd64", "s390x", "386", "arm", "riscv64"] {
+        let env = TestEnv::new();
+        let runs = foreign(&env, architecture);
+        let platform = format!("linux/{architecture}");
+        let ran = env.build_with(RUNS, &["--platform", &platform]);
+        if runs {
+            ran.ok();
+            continue;
+        }
+        let failed = ran.fails(
+            1,
+            &[
+                &format!("a command for {platform}"),
+                "cannot run on this machine",
+                "Dockerfile:3:1",
+                "stage `made` is for",
+                "qemu-user-static and binfmt-support",
+                "FROM --platform=$BUILDPLATFORM",
+            ],
+        );
+        assert!(!failed.stderr.contains("COPY program"), "nothing runs before: {}", failed.stderr);
+        // What needs no command needs no emulator.
+        env.build_with("FROM scratch\nCOPY program /program\nENV A=b\nWORKDIR /w\n", &["--platform", &platform]).ok();
+        env.kiln(["run", "--rm", "test", "/program"]).fails(126, &["the image is for linux/", "qemu-user-static"]);
+    }
+}
+
+/// Runs `script` where it can say itself what the kernel hands to which emulator (`$HANDLERS/register`): a user namespace
+/// has a binfmt_misc of its own since Linux 6.7. `None` where that cannot be had.
+fn with_own_handlers(env: &TestEnv, script: &str) -> Option<Ran> {
+    let prepare =
+        "mount -t tmpfs tmpfs /mnt && mkdir /mnt/b && mount -t binfmt_misc none /mnt/b && test -e /mnt/b/register";
+    let sh = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-euc", script]).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("HOME", env.path("home")).env("KILN_ROOT", env.store()).env("KILN", kiln_binary());
+        ran(command.env("HANDLERS", "/mnt/b").current_dir(env.path("context")).output().expect("unshare starts"))
+    };
+    if sh(prepare).code != 0 {
+        eprintln!("skipped: no binfmt_misc of one's own here");
+        return None;
+    }
+    Some(sh(&format!("{prepare}\n{script}")))
+}
+
+#[test]
+fn an_emulator_is_used_if_the_kernel_holds_on_to_it() {
+    let build = "$KILN build --progress=plain --platform=linux/s390x .";
+    let magic = "\\x7fELF\\x02\\x02\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x02\\x00\\x16";
+    // What it is called decides what it does: it prints the program it should run.
+    let register = |flags: &str| {
+        format!(
+            "cp $(command -v busybox) /mnt/cat; printf %s ':emulator:M::{magic}::/mnt/cat:{flags}' > $HANDLERS/register; {build}"
+        )
+    };
+    let env = TestEnv::new();
+    if foreign(&env, "s390x") {
+        eprintln!("skipped: this machine executes s390x anyway");
+        return;
+    }
+    env.file("Dockerfile", RUNS);
+    let Some(none) = with_own_handlers(&env, build) else { return };
+    none.fails(1, &["a command for linux/s390x", "qemu-user-static and binfmt-support"]);
+    let loose = with_own_handlers(&env, &register("")).expect("as before");
+    loose.fails(1, &["a command for linux/s390x", "with the flag F"]);
+    let fixed = with_own_handlers(&env, &register("F")).expect("as before").ok();
+    assert_eq!(fixed.counts(), (2, 0));
+    assert!(fixed.stderr.contains("ELF"), "{}", fixed.stderr);
+    // What is known needs no emulator.
+    let cached = with_own_handlers(&env, build).expect("as before").ok();
+    assert_eq!(cached.counts(), (0, 2));
+    env.file("Dockerfile", format!("{RUNS}FROM made\nCOPY program /more\n"));
+    assert_eq!(with_own_handlers(&env, build).expect("as before").ok().counts(), (1, 2));
+    env.file("Dockerfile", format!("{RUNS}RUN [\"/program\", \"again\"]\n"));
+    with_own_handlers(&env, build).expect("as before").fails(1, &["Dockerfile:4:1"]);
 }

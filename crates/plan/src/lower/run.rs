@@ -30,7 +30,6 @@ const HOSTNAME_ARGUMENT: &str = "BUILDKIT_SANDBOX_HOSTNAME";
 const PROXIES: [&str; 5] = ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"];
 
 pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, run: &ast::Run) -> Option<()> {
-    check_platform(scope, instruction)?;
     let network = network(scope, run.flags.network.as_ref())?;
     let security = security(scope, run.flags.security.as_ref())?;
     if let Some(device) = run.flags.devices.first() {
@@ -52,7 +51,7 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, run: &
         cwd: scope.state.directory().to_owned(),
         user: scope.state.config.config.user.clone(),
         hostname: options.build_args.get(HOSTNAME_ARGUMENT).map_or(HOSTNAME, String::as_str).to_owned(),
-        platform: scope.state.platform.clone(),
+        platform: scope.state.machine.clone(),
         network,
         security,
         mounts,
@@ -61,17 +60,6 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, run: &
         limits: options.limits.clone(),
     };
     scope.layer(instruction, Op::Run(op), inputs, created_by)
-}
-
-/// Only what this machine runs by itself can be run.
-fn check_platform(scope: &mut Scope<'_, '_>, instruction: &Instruction) -> Option<()> {
-    let (wanted, here) = (&scope.state.platform, &scope.stages.options.build_platform);
-    if wanted.rank_for(here).is_some() {
-        return Some(());
-    }
-    let message = format!("running {wanted} on {here} is not supported yet");
-    scope.error(instruction.span, message);
-    None
 }
 
 fn network(scope: &mut Scope<'_, '_>, flag: Option<&Spanned<String>>) -> Option<RunNetwork> {

@@ -22,6 +22,7 @@ pub(crate) use arguments::Arguments;
 
 use super::{enter_namespace, enter_namespace_from};
 use crate::account;
+use crate::emulation;
 use crate::error::Failure;
 use crate::lint;
 use crate::progress::{self, Progress};
@@ -79,6 +80,10 @@ impl Arguments {
             None => {
                 enter_namespace_from(&store)?;
                 warn();
+                let pending = || {
+                    solver::pending(&plan, &store, &contexts).map_err(|error| failure::solve(error, &plan, &sources))
+                };
+                emulation::check(&plan, &store, &sources, pending)?;
                 swept = Some(Swept(store.clone()));
                 (solve(&plan, &options, &store, &registry, &contexts, &sources)?, true)
             }
