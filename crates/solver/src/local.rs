@@ -180,7 +180,11 @@ impl Worker for LocalWorker<'_> {
             Op::Copy(copy) => ops::copy::execute(self, job, copy, key)?,
             Op::Workdir(workdir) => ops::workdir::execute(self, job, workdir, key)?,
         };
-        self.commit(result)
+        let made = self.commit(result)?;
+        if let Op::Copy(copy) = &job.vertex().op {
+            ops::copy::remember(self, job, copy, &made.layer)?;
+        }
+        Ok(made)
     }
 
     fn prepare(&self, job: Job<'_>, ancestor: Option<VertexId>) -> Result<()> {

@@ -156,6 +156,11 @@ impl Context {
         self.0.as_ref().map(|directory| &*directory.root)
     }
 
+    /// Names where the context is: one directory has the same name in every build. Empty where there is nothing to tell.
+    pub(crate) fn place(&self) -> &str {
+        self.0.as_ref().filter(|directory| directory.remembered).map_or("", |directory| &directory.id)
+    }
+
     fn save(&self) -> Result<()> {
         let Some(directory) = &self.0 else { return Ok(()) };
         if !directory.remembered {

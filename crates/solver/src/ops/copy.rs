@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use image::Index;
 use plan::{Copy, CopySource, Input, VertexId};
-use store::{LayerDraft, Scratch};
+use store::{LayerDraft, LayerId, RecordKey, Scratch};
 
 use crate::error::{Result, SolveErrorKind};
 use crate::files::{Files, Nothing};
 use crate::files_of;
-use crate::key::Key;
+use crate::key::{Hasher, Key};
 use crate::layout::{Attributes, Layout, check_conflicts};
 use crate::local::{LocalWorker, OpResult, now};
 use crate::ops::archive;
@@ -19,7 +19,7 @@ use crate::probe::Probe;
 use crate::select::{Selection, Wanted};
 use crate::session::{Root, copy_probe, input_of};
 use crate::worker::Job;
-use crate::write::Writer;
+use crate::write::{Earlier, Writer};
 
 /// A copy made ahead: written, but without a name.
 #[derive(Debug)]
@@ -111,7 +111,15 @@ pub(crate) fn execute(worker: &LocalWorker<'_>, job: Job<'_>, copy: &Copy, key: 
 fn adopt(worker: &LocalWorker<'_>, job: Job<'_>, mut written: Written, probe: Probe) -> Result<Written> {
     written.layout.adopt_times(&probe);
     let tree = written.draft.tree().to_owned();
-    let writer = Writer { tree: &tree, sources: &[], inline: &[], spool: None, disk: worker.disk, cancel: job.stop };
+    let writer = Writer {
+        tree: &tree,
+        sources: &[],
+        inline: &[],
+        spool: None,
+        earlier: None,
+        disk: worker.disk,
+        cancel: job.stop,
+    };
     writer.set_times(&written.layout)?;
     written.layout.probe = probe;
     Ok(written)
@@ -179,6 +187,7 @@ fn write(
             }
         }
     }
+    let earlier = earlier(worker, job, copy)?;
     let draft = worker.store().new_layer()?;
     let directory = draft.tree().to_owned();
     let writer = Writer {
@@ -186,12 +195,42 @@ fn write(
         sources: &files,
         inline: &inline,
         spool: spool.as_ref().map(Scratch::path),
+        earlier: earlier.as_ref(),
         disk: worker.disk,
         cancel: job.stop,
     };
     let faithful = writer.write(&mut layout)?;
     drop(files);
     Ok(Written { draft, layout, sources, faithful })
+}
+
+/// Returns the layer that the op gave last, of the same contexts. Where the cache is to be ignored, so is that.
+fn earlier(worker: &LocalWorker<'_>, job: Job<'_>, copy: &Copy) -> Result<Option<Earlier>> {
+    if job.vertex().ignore_cache {
+        return Ok(None);
+    }
+    let id = worker.store().fact(&last(worker, job, copy)?)?;
+    let id = id.as_deref().and_then(|id| std::str::from_utf8(id).ok()).and_then(LayerId::parse);
+    let layer = id.and_then(|id| worker.store().layer(&id).ok());
+    Ok(layer.and_then(|layer| Earlier::open(&layer)))
+}
+
+/// Remembers the layer for [`earlier`].
+pub(crate) fn remember(worker: &LocalWorker<'_>, job: Job<'_>, copy: &Copy, layer: &LayerId) -> Result<()> {
+    Ok(worker.store().put_fact(&last(worker, job, copy)?, layer.as_str().as_bytes())?)
+}
+
+/// A hint by place, not by content: it saves work, and whatever it names is compared with what is wanted.
+fn last(worker: &LocalWorker<'_>, job: Job<'_>, copy: &Copy) -> Result<RecordKey> {
+    let mut hasher = Hasher::new("last layer");
+    hasher.bytes(&job.vertex().digest.0);
+    for source in &copy.sources {
+        let CopySource::Path { input, .. } = source else { continue };
+        if let Input::Context(name) = input_of(job.vertex(), *input)? {
+            hasher.text(worker.session.contexts.need(name)?.place());
+        }
+    }
+    Ok(hasher.record())
 }
 
 fn extract(

@@ -143,7 +143,15 @@ pub(super) fn copy_for_mount(
             planned.metadata = Metadata { ..taken.root.metadata.clone() };
         }
     }
-    let writer = Writer { tree, sources: &[context], inline: &[], spool: None, disk: worker.disk, cancel: job.stop };
+    let writer = Writer {
+        tree,
+        sources: &[context],
+        inline: &[],
+        spool: None,
+        earlier: None,
+        disk: worker.disk,
+        cancel: job.stop,
+    };
     writer.write(&mut layout)?;
     Ok("/mount".to_owned())
 }

@@ -20,7 +20,15 @@ pub(crate) fn execute(worker: &LocalWorker<'_>, job: Job<'_>, workdir: &Workdir,
     let mut layout = layout(Layout::new(probe, attributes))?;
     let draft = worker.store().new_layer()?;
     let tree = draft.tree().to_owned();
-    let writer = Writer { tree: &tree, sources: &[], inline: &[], spool: None, disk: worker.disk, cancel: job.stop };
+    let writer = Writer {
+        tree: &tree,
+        sources: &[],
+        inline: &[],
+        spool: None,
+        earlier: None,
+        disk: worker.disk,
+        cancel: job.stop,
+    };
     writer.write(&mut layout)?;
     let index = Index::new(layout.index());
     Ok(OpResult { key, op: job.vertex().digest, draft, index, faithful: true, inputs })

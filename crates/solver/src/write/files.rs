@@ -10,6 +10,7 @@ use image::{ContentHash, LayerPath, Metadata};
 use rustix::fs::{CWD, Mode, OFlags, XattrFlags};
 
 use super::data::copy_data;
+use super::earlier::{self, Earlier, Same};
 use super::{Writer, times};
 use crate::error::{Result, SolveErrorKind};
 use crate::layout::{Data, Layout, What};
@@ -26,10 +27,14 @@ impl Writer<'_> {
                 first[number].get_or_insert((path, &planned.metadata));
             }
         }
+        let shares = self.shares(tree, layout);
         let jobs: Vec<Job<'_>> = first
             .into_iter()
             .enumerate()
-            .filter_map(|(number, place)| place.map(|(path, metadata)| Job { number, path, metadata }))
+            .filter_map(|(number, place)| {
+                let share = shares.get(number).copied().flatten();
+                place.map(|(path, metadata)| Job { number, path, metadata, share })
+            })
             .collect();
         let results = Mutex::new(vec![None; layout.files.len()]);
         let shared = Shared { next: AtomicUsize::new(0), stop: AtomicBool::new(false) };
@@ -46,6 +51,20 @@ impl Writer<'_> {
         Ok(results.into_inner().unwrap_or_default())
     }
 
+    /// Returns what is taken from the earlier layer, and how. A clone is a file of its own; another name for the same file
+    /// shows in its number of links, and so is the second choice.
+    fn shares(&self, tree: &OwnedFd, layout: &Layout) -> Vec<Option<Share>> {
+        let Some(earlier) = self.earlier else { return Vec::new() };
+        let same = earlier.compare(layout);
+        let clones = earlier::can_clone(tree);
+        let share = |same: Option<Same>| match same? {
+            Same::File | Same::Data if clones => Some(Share::Clone),
+            Same::File => Some(Share::Link),
+            Same::Data => None,
+        };
+        same.into_iter().map(share).collect()
+    }
+
     fn copy_some(
         &self,
         tree: &OwnedFd,
@@ -55,7 +74,7 @@ impl Writer<'_> {
         results: &Mutex<Vec<Option<(u64, ContentHash)>>>,
     ) -> Result<()> {
         let mut buffer = Vec::new();
-        let mut directory: Option<(LayerPath, OwnedFd)> = None;
+        let mut directory: Option<Place> = None;
         let mut done = Vec::new();
         while !shared.stop.load(Ordering::Relaxed) {
             // A few at a time, so that one thread stays in one directory.
@@ -83,24 +102,65 @@ impl Writer<'_> {
         tree: &OwnedFd,
         layout: &Layout,
         job: &Job<'_>,
-        directory: &mut Option<(LayerPath, OwnedFd)>,
+        directory: &mut Option<Place>,
         buffer: &mut Vec<u8>,
     ) -> Result<(u64, ContentHash)> {
         if self.cancel.is_canceled() {
             return Err(SolveErrorKind::Canceled);
         }
         let parent = job.path.parent().unwrap_or_default();
-        let open = match directory.take() {
-            Some(open) if open.0 == parent => open,
+        let mut place = match directory.take() {
+            Some(place) if place.path == parent => place,
             _ => {
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let fd = rustix::fs::openat(tree, parent.as_path(), flags, Mode::empty());
-                (parent, fd.map_err(self.fail("open", job.path))?)
+                Place { path: parent, fd: fd.map_err(self.fail("open", job.path))?, earlier: None }
             }
         };
-        let result = self.fill(&open.1, layout, job, buffer);
-        *directory = Some(open);
+        let result = match self.earlier.zip(job.share) {
+            Some((earlier, share)) => self.share(&mut place, layout, job, earlier, share, buffer),
+            None => self.fill(&place.fd, layout, job, buffer),
+        };
+        *directory = Some(place);
         result
+    }
+
+    /// Takes a file from the earlier layer; copies it after all where that cannot be done.
+    fn share(
+        &self,
+        place: &mut Place,
+        layout: &Layout,
+        job: &Job<'_>,
+        earlier: &Earlier,
+        share: Share,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(u64, ContentHash)> {
+        let file = &layout.files[job.number];
+        let known = (file.size, file.content);
+        let from = place.earlier.get_or_insert_with(|| earlier.directory(&place.path));
+        if let Some(from) = from {
+            match share {
+                Share::Link if earlier::link(from, &place.fd, job.name(), file.size, job.metadata, self.disk.ids) => {
+                    return Ok(known);
+                }
+                Share::Link => {}
+                Share::Clone => {
+                    if let Some(from) = earlier::open(from, job.name(), file.size) {
+                        let mut to = self.create(&place.fd, job)?;
+                        copy_data(from, &mut to, Some(known), buffer).map_err(self.fail("copy to", job.path))?;
+                        self.attributes(&to, job)?;
+                        return Ok(known);
+                    }
+                }
+            }
+        }
+        self.fill(&place.fd, layout, job, buffer)
+    }
+
+    fn create(&self, parent: &OwnedFd, job: &Job<'_>) -> Result<File> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(parent, job.name(), flags, Mode::RUSR | Mode::WUSR);
+        fd.map(File::from).map_err(self.fail("create", job.path))
     }
 
     fn fill(
@@ -110,20 +170,17 @@ impl Writer<'_> {
         job: &Job<'_>,
         buffer: &mut Vec<u8>,
     ) -> Result<(u64, ContentHash)> {
-        let name = std::ffi::OsStr::new(job.name());
         let file = &layout.files[job.number];
         if let (Data::Spooled(number), Some(spool)) = (&file.data, self.spool) {
             let from = spool.join(number.to_string());
-            rustix::fs::renameat(CWD, &from, parent, name).map_err(self.fail("create", job.path))?;
+            rustix::fs::renameat(CWD, &from, parent, job.name()).map_err(self.fail("create", job.path))?;
             let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let fd = rustix::fs::openat(parent, name, flags, Mode::empty()).map_err(self.fail("open", job.path))?;
+            let fd =
+                rustix::fs::openat(parent, job.name(), flags, Mode::empty()).map_err(self.fail("open", job.path))?;
             self.attributes(&File::from(fd), job)?;
             return Ok((file.size, file.content));
         }
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd =
-            rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR).map_err(self.fail("create", job.path))?;
-        let mut to = File::from(fd);
+        let mut to = self.create(parent, job)?;
         let copied = match &file.data {
             Data::Source { tree, path } => {
                 let source = self.sources[*tree];
@@ -160,6 +217,22 @@ struct Job<'a> {
     number: usize,
     path: &'a LayerPath,
     metadata: &'a Metadata,
+    share: Option<Share>,
+}
+
+/// How a file is taken from the earlier layer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Share {
+    Clone,
+    Link,
+}
+
+/// The directory that a thread is in.
+struct Place {
+    path: LayerPath,
+    fd: OwnedFd,
+    /// The same directory of the earlier layer, once it was looked for.
+    earlier: Option<Option<OwnedFd>>,
 }
 
 impl Job<'_> {

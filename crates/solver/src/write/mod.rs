@@ -1,6 +1,7 @@
 //! Writing a planned layer to disk: one pass that copies and hashes at once.
 
 mod data;
+mod earlier;
 mod files;
 
 use std::io;
@@ -18,6 +19,7 @@ use crate::files::Files;
 use crate::layout::{Layout, What};
 
 pub(crate) use data::copy_and_hash;
+pub(crate) use earlier::Earlier;
 
 /// Where a layer is written, and from what.
 pub(crate) struct Writer<'a> {
@@ -29,6 +31,8 @@ pub(crate) struct Writer<'a> {
     pub(crate) inline: &'a [&'a [u8]],
     /// Holds the files of [`Data::Spooled`].
     pub(crate) spool: Option<&'a Path>,
+    /// What the op gave before: a file that has not changed since is taken from there.
+    pub(crate) earlier: Option<&'a Earlier>,
     pub(crate) disk: Disk,
     pub(crate) cancel: &'a Cancel,
 }

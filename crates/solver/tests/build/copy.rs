@@ -15,6 +15,7 @@ pub(crate) const CASES: &[Case] = &[
     ("copy::onto_what_is_there", onto_what_is_there),
     ("copy::commands_see_what_was_copied", commands_see_what_was_copied),
     ("copy::workdirs", workdirs),
+    ("copy::unchanged_files_come_from_the_layer_before", unchanged_files_come_from_the_layer_before),
 ];
 
 fn files_and_directories() {
@@ -150,4 +151,43 @@ fn workdirs() {
     assert_eq!(built.stat("/data/a/b/c"), "755 1000:1001");
     assert_eq!(built.layer(&env, "WORKDIR /etc"), [""; 0]);
     assert_eq!(built.stat("/z"), "755 7:8");
+}
+
+fn unchanged_files_come_from_the_layer_before() {
+    let env = Env::new();
+    for n in 0..20 {
+        env.file(&format!("src/d{}/f{n}", n % 3), format!("{n}"));
+    }
+    let text = "FROM base\nCOPY src /app\nRUN cat /app/d0/f0 > /out; echo more >> /app/d1/f1; chmod 600 /app/d2/f2; \
+                touch -d 1980-01-01 /app/d0/f3; mv /app/d1/f4 /app/moved; rm /app/d2/f5; ln /app/d0/f6 /app/d0/link\n";
+    let first = env.build(text);
+    let mut layers = vec![first.layer_id("COPY")];
+    for round in 0..3 {
+        env.file("src/d0/f0", format!("changed {round}"));
+        let built = env.build(text);
+        assert_eq!(built.read("/out"), format!("changed {round}"));
+        assert_eq!(built.read("/app/d1/f1"), "1more\n");
+        assert_eq!(built.read("/app/d1/f7"), "7");
+        layers.push(built.layer_id("COPY"));
+    }
+    let inode = |layer: &store::LayerId, at: &str| {
+        std::os::unix::fs::MetadataExt::ino(
+            &std::fs::metadata(env.store.layer(layer).unwrap().tree().join(at)).unwrap(),
+        )
+    };
+    let linked = inode(&layers[0], "app/d1/f7") == inode(&layers[3], "app/d1/f7");
+    for at in ["app/d1/f1", "app/d2/f2", "app/d0/f3", "app/d0/f6"] {
+        assert_eq!(inode(&layers[0], at) == inode(&layers[3], at), linked, "{at}");
+    }
+    assert_ne!(inode(&layers[2], "app/d0/f0"), inode(&layers[3], "app/d0/f0"));
+    assert_eq!(env.store.verify().unwrap(), [], "no command has reached into a layer");
+    // Without the layers before, the last is whole.
+    layers[..3].iter().for_each(|layer| assert!(env.store.remove_layer(layer).unwrap()));
+    let left = env.store.verify().unwrap();
+    assert!(left.iter().all(|problem| problem.name.starts_with("records/")), "{left:?}");
+    // Who distrusts the cache gets copies.
+    let fresh = env.plan_with(text, |options| options.no_cache = true);
+    env.file("src/d0/f0", "last");
+    let fresh = env.build_plan(fresh).layer_id("COPY");
+    assert_ne!(inode(&fresh, "app/d1/f7"), inode(&layers[3], "app/d1/f7"));
 }

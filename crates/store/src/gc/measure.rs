@@ -1,27 +1,29 @@
 //! How much room things take.
 
-use std::collections::HashSet;
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
 use std::os::unix::fs::MetadataExt;
 
 use super::{Holder, Item, Roots, What};
 use crate::blob::blob_name;
 use crate::layer::layer_name;
-use crate::{Result, Store};
+use crate::{LayerId, RecordKey, Result, Store};
 
 /// Returns all there is, each with who holds it, sorted.
 pub(super) fn items(store: &Store, roots: &Roots) -> Result<Vec<Item>> {
     let mut measure = Measure { store, seen: HashSet::new(), items: Vec::new() };
-    for id in store.layers()? {
+    for (file, (key, layer)) in &roots.records {
+        let holders = layer.as_ref().and_then(|layer| roots.layers.get(layer)).cloned().unwrap_or_default();
+        measure.add(file.clone(), What::Record(*key), holders);
+    }
+    let uses = uses(&measure.items);
+    for id in in_order(store.layers()?, roots, &uses) {
         let holders = roots.layers.get(&id).cloned().unwrap_or_default();
         measure.add(layer_name(&id), What::Layer(id), holders);
     }
     for digest in store.blobs()? {
         let holders = roots.blobs.get(&digest).cloned().unwrap_or_default();
         measure.add(blob_name(&digest), What::Blob(digest), holders);
-    }
-    for (file, (key, layer)) in &roots.records {
-        let holders = layer.as_ref().and_then(|layer| roots.layers.get(layer)).cloned().unwrap_or_default();
-        measure.add(file.clone(), What::Record(*key), holders);
     }
     for (file, _) in store.keyed("facts")? {
         measure.add(file, What::Fact, Vec::new());
@@ -50,7 +52,7 @@ pub(super) fn items(store: &Store, roots: &Roots) -> Result<Vec<Item>> {
         measure.add(format!("tmp/partial/{name}"), What::Temporary, Vec::new());
     }
     let mut items = measure.items;
-    inherit_use(&mut items);
+    inherit_use(&mut items, &uses);
     items.sort_by(|a, b| (&a.what, &a.path).cmp(&(&b.what, &b.path)));
     Ok(items)
 }
@@ -79,20 +81,39 @@ impl Measure<'_> {
     }
 }
 
+type Uses = HashMap<RecordKey, i64>;
+
+/// Returns when records were last used.
+fn uses(items: &[Item]) -> Uses {
+    let used = items.iter().filter_map(|item| match &item.what {
+        What::Record(key) => Some((*key, item.used)),
+        _ => None,
+    });
+    used.collect()
+}
+
+fn last_use(holders: &[Holder], uses: &Uses) -> Option<i64> {
+    let records = holders.iter().filter_map(|holder| match holder {
+        Holder::Record(key) => uses.get(key).copied(),
+        _ => None,
+    });
+    records.max()
+}
+
+/// Returns layers with those first that stay longest. What several of them share counts for the first, so that taking
+/// away one that comes later frees what it counts for.
+fn in_order(mut layers: Vec<LayerId>, roots: &Roots, uses: &Uses) -> Vec<LayerId> {
+    layers.sort_by_cached_key(|id| {
+        let holders = roots.layers.get(id).map(Vec::as_slice).unwrap_or_default();
+        let held = holders.iter().any(|holder| !matches!(holder, Holder::Record(_)));
+        Reverse((held, last_use(holders, uses)))
+    });
+    layers
+}
+
 /// A layer or blob was last used when the last of the records that hold it was.
-fn inherit_use(items: &mut [Item]) {
-    let used: std::collections::HashMap<_, _> = items
-        .iter()
-        .filter_map(|item| match &item.what {
-            What::Record(key) => Some((*key, item.used)),
-            _ => None,
-        })
-        .collect();
+fn inherit_use(items: &mut [Item], uses: &Uses) {
     for item in items.iter_mut().filter(|item| matches!(item.what, What::Layer(_) | What::Blob(_))) {
-        let records = item.holders.iter().filter_map(|holder| match holder {
-            Holder::Record(key) => used.get(key).copied(),
-            _ => None,
-        });
-        item.used = records.fold(item.used, i64::max);
+        item.used = last_use(&item.holders, uses).map_or(item.used, |used| used.max(item.used));
     }
 }

@@ -116,6 +116,32 @@ fn files_with_two_names_count_once_and_holes_nothing() {
     assert!((400_000..500_000).contains(&size), "{size}");
 }
 
+/// What layers share is free only when the last of them goes, so that is the one it counts for.
+#[test]
+fn files_of_several_layers_count_for_the_one_that_stays_longest() {
+    let (_root, store) = new_store();
+    let mut layers = vec![make_layer(&store, "f", &[1; 400_000])];
+    for _ in 0..5 {
+        let draft = store.new_layer().unwrap();
+        std::fs::hard_link(layers[0].tree().join("f"), draft.tree().join("f")).unwrap();
+        let index = testing::index_of(draft.tree());
+        layers.push(draft.commit(index, 1).unwrap());
+    }
+    for (number, layer) in layers.iter().enumerate() {
+        put_record(&store, number as u8, layer.id(), [500, 100, 600, 300, 200, 400][number]);
+    }
+    let size = |layer: &crate::Layer| {
+        let usage = store.usage().unwrap();
+        usage.into_iter().find(|item| item.what == What::Layer(layer.id().clone())).map(|item| item.size)
+    };
+    let large = |layer| size(layer).is_some_and(|size| size >= 400_000);
+    assert_eq!(layers.iter().map(large).collect::<Vec<_>>(), [false, false, true, false, false, false]);
+    // Much is to go: the old ones alone do not free it.
+    let total: u64 = store.usage().unwrap().iter().map(|item| item.size).sum();
+    store.collect(&policy(Some(total - 100_000), None)).unwrap();
+    assert_eq!(store.layers().unwrap(), []);
+}
+
 fn items(edges: &[(u8, Vec<u8>, bool)], uses: &[i64]) -> Vec<Item> {
     let mut items = Vec::new();
     for (at, used) in uses.iter().enumerate() {
