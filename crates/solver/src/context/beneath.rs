@@ -76,6 +76,7 @@ fn from_stat(name: Box<[u8]>, stat: &Statx) -> Node {
         device: (stat.stx_dev_major, stat.stx_dev_minor),
         special: (stat.stx_rdev_major, stat.stx_rdev_minor),
         links: stat.stx_nlink,
+        of_root: (stat.stx_uid, stat.stx_gid) == (0, 0),
         ignored: false,
         hits: None,
         fact: std::sync::OnceLock::new(),

@@ -212,6 +212,14 @@ impl Directory {
         Ok(node)
     }
 
+    fn is_of_root(&self, path: &LayerPath) -> Result<bool> {
+        if *path == LayerPath::root() {
+            let stat = rustix::fs::fstat(&self.fd).map_err(fail("stat", path))?;
+            return Ok((stat.st_uid, stat.st_gid) == (0, 0));
+        }
+        Ok(self.node(path)?.is_some_and(|node| node.of_root))
+    }
+
     fn stat(&self, path: &LayerPath) -> Result<Option<Node>> {
         let (ignored, _) = if self.ignore.is_empty() { (false, self.ignore.root()) } else { self.hits(path) };
         let Some(mut node) = beneath::stat(&self.fd, path).map_err(fail("stat", path))? else { return Ok(None) };
@@ -292,16 +300,20 @@ impl Context {
         self.0.as_ref().map_or(Ok(true), |directory| directory.is_still(path))
     }
 
-    /// True if something below `path` is kept from view, so that the directory cannot be shown as it is.
-    pub(crate) fn hides_below(&self, path: &LayerPath) -> Result<bool> {
-        let Some(directory) = &self.0 else { return Ok(false) };
-        if directory.ignore.is_empty() {
+    /// True if what is at `path` can be mounted as it is: nothing below it is kept from view, and all of it is root's, as
+    /// a copy of it would be.
+    pub(crate) fn shows_as_it_is(&self, path: &LayerPath, is_directory: bool) -> Result<bool> {
+        let Some(directory) = &self.0 else { return Ok(true) };
+        if !directory.is_of_root(path)? {
             return Ok(false);
+        }
+        if !is_directory {
+            return Ok(true);
         }
         directory.list_below(path)?;
         let seen = directory.seen();
-        let hiding = |(at, listing): (&LayerPath, &Arc<Listing>)| at.strip_prefix(path).is_some() && listing.hides;
-        Ok(seen.listed.iter().any(hiding))
+        let differs = |listing: &Listing| listing.hides || !listing.nodes.iter().all(|node| node.of_root);
+        Ok(!seen.listed.iter().any(|(at, listing)| at.strip_prefix(path).is_some() && differs(listing)))
     }
 }
 

@@ -38,6 +38,8 @@ pub(super) struct Node {
     /// Numbers of a device file.
     pub(super) special: (u32, u32),
     pub(super) links: u32,
+    /// Its owner and its group are root, as those of a copy are.
+    pub(super) of_root: bool,
     /// A directory that is ignored, but something below it may not be.
     pub(super) ignored: bool,
     /// Of a directory: what the ignore patterns say of its children.

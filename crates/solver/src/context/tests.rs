@@ -111,7 +111,7 @@ fn ignored_files_are_not_there() {
     assert_eq!(context.look(&path("node_modules")).unwrap(), None);
     assert_eq!(context.look(&path("node_modules/x/y")).unwrap(), None);
     assert!(context.hides(&path("node_modules/x")) && !context.hides(&path("nothing")));
-    assert!(context.hides_below(&path("src")).unwrap());
+    assert!(!context.shows_as_it_is(&path("src"), true).unwrap());
 }
 
 #[test]

@@ -111,9 +111,8 @@ fn bind(
     let context = worker.session.contexts.need(name)?;
     let taken = selection.taken.first().ok_or(SolveErrorKind::Plan("a mount without a path"))?;
     if let Some(root) = context.root().filter(|_| read_only)
-        && !(taken.is_directory() && context.hides_below(&taken.root.path)?)
+        && context.shows_as_it_is(&taken.root.path, taken.is_directory())?
     {
-        // As it is: nothing is copied. What belongs to whom shows, though, where a copy would be root's.
         let source = root.join(taken.root.path.as_path());
         return Ok(sandbox::MountKind::Bind { source, recursive: false });
     }

@@ -23,6 +23,7 @@ fn node(name: &str, size: u64) -> Node {
         device: (1, 2),
         special: (0, 0),
         links: 1,
+        of_root: true,
         ignored: false,
         hits: None,
         fact,
