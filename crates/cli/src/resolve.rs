@@ -2,13 +2,13 @@
 
 use clap::Args;
 use dockerfile::diagnostic::nearest;
-use image::descriptor::{digest_of, with_platform};
+use image::descriptor::digest_of;
 use image::manifest::Parsed;
 use image::platform::is_attestation;
 use image::{Descriptor, Digest, ImageConfig, ImageManifest, Manifest, Platform, Reference, media_type};
 use plan::{BaseKey, BaseRequest, ResolvedBase};
 use registry::Registry;
-use store::{RecordKey, Store};
+use store::{DraftImage, RecordKey, Store, Target};
 
 use crate::command::enter_namespace_from;
 use crate::error::Failure;
@@ -80,15 +80,32 @@ pub(crate) fn familiar_repository(name: &Reference) -> String {
     Reference { tag: None, digest: None, ..name.clone() }.familiar()
 }
 
-/// Finds what a name of the store, or (the start of) an id, stands for: a manifest or an index.
-pub(crate) fn find(store: &Store, text: &str) -> Result<(Reference, Descriptor), Failure> {
-    if let Some(found) = by_id(store, text)? {
-        return Ok(found);
+/// Finds what a name of the store, or (the start of) an id, stands for.
+pub(crate) fn find(store: &Store, text: &str) -> Result<(Reference, Target), Failure> {
+    if let Some((name, manifest)) = by_id(store, text)? {
+        return Ok((name, Target::Manifest(manifest)));
     }
     let name = reference(text)?.or_latest();
-    match store.resolve(&name)? {
+    match store.target(&name)? {
         Some(target) => Ok((name, target)),
         None => Err(unknown_image(store, text)),
+    }
+}
+
+/// Returns the manifest or index of what a name stands for. An image that was built but not packed is packed now, in the
+/// namespace that its files are from: this has to come before anything that starts threads.
+pub(crate) fn packed(store: &Store, target: &Target) -> Result<Descriptor, Failure> {
+    match target {
+        Target::Manifest(manifest) => Ok(manifest.clone()),
+        Target::Draft(draft) => match store.assembled(draft)? {
+            Some(manifest) => Ok(manifest),
+            None => {
+                enter_namespace_from(store)?;
+                let made = store.assemble(draft)?;
+                store.sync()?;
+                Ok(made)
+            }
+        },
     }
 }
 
@@ -99,6 +116,7 @@ pub(crate) fn find_for(
     platform: Option<&Platform>,
 ) -> Result<(Reference, Descriptor), Failure> {
     let (name, target) = find(store, text)?;
+    let target = packed(store, &target)?;
     match platform {
         None => Ok((name, target)),
         Some(platform) => open_for(store, name, target, platform).map(|image| (image.name, image.descriptor)),
@@ -108,6 +126,7 @@ pub(crate) fn find_for(
 /// Finds an image of the store by name or id; of an index the one for `platform`, by default this machine's.
 pub(crate) fn local(store: &Store, text: &str, platform: Option<&Platform>) -> Result<LocalImage, Failure> {
     let (name, target) = find(store, text)?;
+    let target = packed(store, &target)?;
     match platform {
         None => open(store, name, target),
         Some(platform) => open_for(store, name, target, platform),
@@ -138,6 +157,22 @@ pub(crate) fn local_or_pull(
     Ok(LocalImage { name: reference, target: descriptor.clone(), descriptor, manifest, config })
 }
 
+/// Finds an image that was built here, packed or not, by its name; `None` if it is something else, or for another platform.
+pub(crate) fn built(
+    store: &Store,
+    text: &str,
+    platform: Option<&Platform>,
+) -> Result<Option<(Reference, DraftImage)>, Failure> {
+    let name = reference(text)?.or_latest();
+    let Some(Target::Draft(id)) = store.target(&name)? else { return Ok(None) };
+    let mut images = store.draft(&id)?.map(|draft| draft.images).unwrap_or_default();
+    let at = match platform {
+        Some(platform) => best(images.iter().map(|image| image.config.platform()), platform),
+        None => best(images.iter().map(|image| image.config.platform()), &Platform::host()).or(Some(0)),
+    };
+    Ok(at.filter(|at| *at < images.len()).map(|at| (name, images.swap_remove(at))))
+}
+
 /// Says that an image is not in the store, and offers the nearest name.
 pub(crate) fn unknown_image(store: &Store, text: &str) -> Failure {
     let names: Vec<String> = store.references().unwrap_or_default().iter().map(|(n, _)| n.familiar()).collect();
@@ -158,6 +193,8 @@ fn by_id(store: &Store, text: &str) -> Result<Option<(Reference, Descriptor)>, F
     }
     let fits = |descriptor: &Descriptor| descriptor.digest().digest().starts_with(prefix);
     for (name, target) in store.references()? {
+        // What is not packed has no id that somebody could have seen.
+        let Some(target) = store.manifest_of(&target)? else { continue };
         if fits(&target) {
             return Ok(Some((name, target)));
         }
@@ -169,10 +206,27 @@ fn by_id(store: &Store, text: &str) -> Result<Option<(Reference, Descriptor)>, F
     Ok(None)
 }
 
+/// Opens the image that another was built on, under the name by which its layers can be fetched.
+pub(crate) fn base_of(store: &Store, name: Reference, base: Descriptor) -> Result<ResolvedBase, Failure> {
+    let mut base = open(store, name, base)?.as_base();
+    for layer in base.manifest.layers() {
+        if let Some(origin) = origin(store, &digest_of(layer)?)? {
+            base.reference = origin;
+            break;
+        }
+    }
+    Ok(base)
+}
+
 /// Returns all names of what is described.
 pub(crate) fn names_of(store: &Store, target: &Descriptor) -> Result<Vec<Reference>, Failure> {
-    let names = store.references()?;
-    Ok(names.into_iter().filter(|(_, d)| d.digest() == target.digest()).map(|(name, _)| name).collect())
+    let mut names = Vec::new();
+    for (name, named) in store.references()? {
+        if store.manifest_of(&named)?.is_some_and(|manifest| manifest.digest() == target.digest()) {
+            names.push(name);
+        }
+    }
+    Ok(names)
 }
 
 /// Opens what a name stands for; of an index, the image for this machine, or the first that is here.
@@ -195,7 +249,11 @@ fn open_for(store: &Store, name: Reference, target: Descriptor, platform: &Platf
 
 /// Returns which of `images` is the best for a machine of a platform, the first of equals.
 fn pick(images: &[LocalImage], platform: &Platform) -> Option<usize> {
-    let ranks = images.iter().enumerate().filter_map(|(at, i)| Some((i.config.platform().rank_for(platform)?, at)));
+    best(images.iter().map(|image| image.config.platform()), platform)
+}
+
+fn best(platforms: impl Iterator<Item = Platform>, platform: &Platform) -> Option<usize> {
+    let ranks = platforms.enumerate().filter_map(|(at, other)| Some((other.rank_for(platform)?, at)));
     ranks.min().map(|(_, at)| at)
 }
 
@@ -285,12 +343,12 @@ pub(crate) fn whole(store: &Store, name: &Reference, target: &Descriptor) -> Res
         return Ok(target.clone());
     }
     let images = images_of(store, name, target)?;
-    let manifests: Vec<Descriptor> =
-        images.iter().map(|i| with_platform(i.descriptor.clone(), &i.config.platform())).collect();
+    let manifests: Vec<Descriptor> = images.iter().map(|i| i.descriptor.clone()).collect();
+    let platforms: Vec<Platform> = images.iter().map(|i| i.config.platform()).collect();
     match manifests.as_slice() {
         [] => Ok(target.clone()),
         [image] => Ok(image.clone()),
-        _ => crate::assemble::index(store, &manifests),
+        _ => Ok(store.make_index(&manifests, &platforms)?),
     }
 }
 
@@ -347,7 +405,9 @@ fn base_here(store: &Store, request: &BaseRequest, pull: Pull) -> Result<Option<
     if pull == Pull::Always && reference.registry != LAYOUT_HOST {
         return Ok(None);
     }
-    let Some(target) = store.resolve(reference)? else { return Ok(None) };
+    let Some(target) = store.target(reference)? else { return Ok(None) };
+    // A step's key has the diff IDs of the base in it.
+    let target = packed(store, &target)?;
     if let Parsed::Image(_) = read_manifest(store, &target)?.parsed {
         let image = open(store, reference.clone(), target)?;
         // What a layout has is all there is; a registry may have the image for another platform.

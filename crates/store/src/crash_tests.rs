@@ -45,6 +45,10 @@ fn work(root: &Path, number: u8) -> Result<()> {
     let manifest = format!("{{\"schemaVersion\":2,\"n\":{number}}}");
     let (digest, size) = store.put_blob(None, &mut manifest.as_bytes())?;
     store.tag(&name, &image::descriptor::descriptor(image::media_type::OCI_MANIFEST, digest, size))?;
+    let built: Reference = format!("some/built:{number}").parse().unwrap();
+    let draft = store.put_draft(&crate::testing::draft(&record.layer))?;
+    store.tag(&built, &draft)?;
+    store.assemble(&draft)?;
     store.put_context_index("context", &[number])?;
     store.put_build(&format!("build-{number}"), b"{}")?;
     drop(store.scratch()?);
@@ -65,6 +69,7 @@ fn check_whole(root: &Path, number: u8, at: &dyn std::fmt::Display) {
     let store = Store::open(root).unwrap();
     assert_eq!(store.verify().unwrap(), [], "{at}");
     assert!(store.resolve(&format!("some/image:{number}").parse().unwrap()).unwrap().is_some(), "{at}");
+    assert!(store.resolve(&format!("some/built:{number}").parse().unwrap()).unwrap().is_some(), "{at}");
     drop(store);
     for (directory, left) in [("tmp", &["partial"][..]), ("tmp/partial", &[]), ("trash", &[]), ("locks", &[])] {
         assert_eq!(names(&root.join(directory)), left, "{directory} after {at}");
@@ -185,7 +190,7 @@ fn processes_share_a_store() {
     let store = Store::open(root.path()).unwrap();
     // Four keys were computed once each, and four layers unpacked once each.
     assert_eq!(store.layers().unwrap().len(), 8);
-    assert_eq!(store.references().unwrap().len(), 4);
+    assert_eq!(store.references().unwrap().len(), 8);
     assert_eq!(store.context_index("context").unwrap().map(|bytes| bytes.len()), Some(1));
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use image::Digest;
 
-use crate::LayerId;
+use crate::{DraftId, LayerId};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -60,6 +60,10 @@ pub enum Error {
     PackedDiffers { id: LayerId, expected: Digest, actual: Digest },
     #[error("layer {id} came from outside as blob {blob}, which is gone and has to be pulled again")]
     MissingSource { id: LayerId, blob: Digest },
+    #[error("the draft {0} of an image is not in the store, or cannot be read; build the image again")]
+    MissingDraft(DraftId),
+    #[error("failed to make the documents of an image")]
+    Draft(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("invalid {what} `{name}`")]
     InvalidName { what: &'static str, name: String },
     #[error("failed to name {name}: {reason}")]
@@ -89,7 +93,7 @@ impl Error {
     /// Returns the kind that callers who only know [`io::Error`] decide by.
     fn kind(&self) -> io::ErrorKind {
         match self {
-            Self::MissingBlob(_) | Self::MissingLayer(_) => io::ErrorKind::NotFound,
+            Self::MissingBlob(_) | Self::MissingLayer(_) | Self::MissingDraft(_) => io::ErrorKind::NotFound,
             Self::DamagedBlob { .. } | Self::WrongBlob { .. } | Self::BlobTooLarge { .. } => io::ErrorKind::InvalidData,
             Self::Io { source, .. } | Self::Full { source, .. } | Self::NotWritable { source, .. } => source.kind(),
             Self::Source(source) => source.kind(),

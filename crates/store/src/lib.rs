@@ -12,6 +12,7 @@
 //!   diffs/<hex>                diff ID -> layer id: rebuildable from layers/*/meta
 //!   records/<xx>/<key>         what a key gave: layer, content id, named inputs
 //!   facts/<xx>/<key>           derived values that can be computed again: probes, content ids of selections
+//!   drafts/<id>                an image that was built but not packed, and its manifest once it is
 //!   refs/<registry>/<repository>/:<tag>, …/@<digest>
 //!   contexts/<id>              stat index of a build context
 //!   builds/<id>                what each vertex did, why, and when
@@ -26,7 +27,7 @@
 //! ```
 //!
 //! Everything is written under `tmp/` and renamed; what has a name does not change, except that `refs/`, `contexts/`,
-//! `diffs/` and `layers/<id>/meta` are replaced whole, and that commands write to `cache/`.
+//! `diffs/`, `drafts/` and `layers/<id>/meta` are replaced whole, and that commands write to `cache/`.
 
 mod blob;
 mod cache;
@@ -34,6 +35,7 @@ mod check;
 mod context;
 #[cfg(test)]
 mod crash_tests;
+mod draft;
 mod error;
 mod fault;
 mod files;
@@ -58,6 +60,7 @@ mod verify;
 
 pub use blob::BlobWriter;
 pub use cache::{CacheDir, CacheUse};
+pub use draft::{Draft, DraftId, DraftImage};
 pub use error::{Error, Result};
 pub use gc::{Collected, Holder, Item, Policy, What};
 pub use layer::{Layer, LayerDraft, LayerId, LayerMeta};
@@ -66,6 +69,7 @@ pub use open::Store;
 pub use pack::Packed;
 pub use partial::{Download, PartialBlob};
 pub use record::{Record, RecordInput, RecordKey};
+pub use reference::Target;
 pub use scratch::Scratch;
 pub use tree::Tree;
 pub use unpack::layer_flavor;

@@ -24,13 +24,14 @@ pub(crate) const FORMAT: &str = "kiln store 1";
 const FORMAT_FILE: &str = "format";
 
 /// The directories of a store.
-const LAYOUT: [&str; 13] = [
+const LAYOUT: [&str; 14] = [
     "blobs",
     "builds",
     "cache",
     "containers",
     "contexts",
     "diffs",
+    "drafts",
     "facts",
     "layers",
     "locks",

@@ -3,6 +3,7 @@
 use rustix::fs::Stat;
 
 use crate::blob::blob_name;
+use crate::draft::draft_name;
 use crate::layer::layer_name;
 use crate::{Result, Store};
 
@@ -26,6 +27,9 @@ pub(crate) fn verify_since(store: &Store, since: i64) -> Result<()> {
         if young(store.dir().stat(&name)?) || young(store.dir().stat(&format!("{name}/meta"))?) {
             drop_if(store, &name, store.check_layer(&id).unwrap_or_else(|error| Some(error.to_string())))?;
         }
+    }
+    for id in store.drafts()? {
+        drop_if(store, &draft_name(&id), store.check_draft(&id)?)?;
     }
     for file in store.reference_files()? {
         drop_if(store, &file, store.check_reference(&file)?)?;

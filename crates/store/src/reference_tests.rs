@@ -41,7 +41,7 @@ fn names_that_look_alike_are_kept_apart() {
     for (text, target) in all.iter().zip(&targets) {
         assert_eq!(store.resolve(&name(text)).unwrap().as_ref(), Some(target), "{text}");
     }
-    let mut expected: Vec<_> = all.iter().map(|text| name(text)).zip(targets).collect();
+    let mut expected: Vec<_> = all.iter().map(|text| name(text)).zip(targets.iter().map(Target::from)).collect();
     expected.sort_by(|a, b| a.0.cmp(&b.0));
     assert_eq!(store.references().unwrap(), expected);
     assert!(store.untag(&name("a/b:c")).unwrap());
@@ -62,7 +62,7 @@ fn a_digest_is_found_under_any_name_of_the_repository() {
     store.tag(&by_digest, &target).unwrap();
     assert!(root.path().join(format!("refs/docker.io/library/a/@{}", digest(&target))).is_file());
     let listed = store.references().unwrap();
-    assert_eq!(listed, [(name(&format!("a@{}", digest(&target))), target.clone())]);
+    assert_eq!(listed, [(name(&format!("a@{}", digest(&target))), Target::from(&target))]);
     assert!(store.untag(&by_digest).unwrap());
     let (layer, _) = put_layer_blob(&store, &[]);
     assert_eq!(store.resolve(&name("a").with_digest(digest(&layer))).unwrap(), None);

@@ -11,6 +11,8 @@ pub(crate) enum Kind {
     RecordInputs = 2,
     Fact = 3,
     Context = 4,
+    Draft = 5,
+    Assembled = 6,
 }
 
 const MAGIC: &[u8; 4] = b"kiln";

@@ -117,7 +117,7 @@ fn after_a_power_loss_what_was_lost_is_dropped_and_the_rest_stays() {
     let store = Store::open(root.path()).unwrap();
     assert_eq!(store.verify().unwrap(), []);
     assert_eq!(store.layers().unwrap(), std::slice::from_ref(&good));
-    assert_eq!(store.references().unwrap(), [("kept:1".parse().unwrap(), kept)]);
+    assert_eq!(store.references().unwrap(), [("kept:1".parse().unwrap(), crate::Target::Manifest(kept))]);
     assert!(store.has_blob(&digest_of(&good_blob).unwrap()) && !store.has_blob(&digest_of(&torn_blob).unwrap()));
     assert!(store.record(&key(1)).unwrap().is_some());
     assert_eq!((store.record(&key(2)).unwrap(), store.record(&key(3)).unwrap()), (None, None));

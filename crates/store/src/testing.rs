@@ -9,7 +9,7 @@ use image::layer::{Compression, Index, OverlayXattr, PackOptions, Packed, pack_w
 use image::{ContentHash, Descriptor, Digest, Entry, Kind, LayerPath, Metadata};
 use tempfile::TempDir;
 
-use crate::{Layer, RecordKey, Store};
+use crate::{Draft, DraftImage, Layer, LayerId, RecordKey, Store};
 
 /// Returns a directory in memory where that is possible: a hundred tests would keep a disk busy.
 pub(crate) fn new_root() -> TempDir {
@@ -124,6 +124,19 @@ pub(crate) fn put_manifest(store: &Store, text: &str) -> Descriptor {
     let (digest, size) = store.put_blob(None, &mut &bytes[..]).unwrap();
     assert_eq!(store.size(&digest).unwrap(), size);
     descriptor(image::media_type::OCI_MANIFEST, digest, size)
+}
+
+/// An image of one layer that was built here.
+pub(crate) fn draft(layer: &LayerId) -> Draft {
+    let platform: image::Platform = "linux/amd64".parse().unwrap();
+    let (os, architecture) = (platform.os.clone(), platform.architecture.clone());
+    let config = image::ImageConfig { os, architecture, ..image::ImageConfig::default() };
+    Draft {
+        images: vec![DraftImage { platform, config, base: None, layers: vec![layer.clone()] }],
+        compression: Compression::GZIP,
+        epoch: None,
+        annotations: std::collections::BTreeMap::new(),
+    }
 }
 
 /// Returns the names in a directory, sorted.

@@ -15,7 +15,7 @@ pub struct Problem {
 
 impl Store {
     /// Reads every named thing: blobs against their digests, layers against their indexes, records against layers,
-    /// references against blobs. An empty list says that all is well.
+    /// references against blobs and drafts, drafts against layers. An empty list says that all is well.
     pub fn verify(&self) -> Result<Vec<Problem>> {
         let mut found = Vec::new();
         for digest in self.blobs()? {
@@ -28,6 +28,9 @@ impl Store {
         }
         for file in self.reference_files()? {
             found.extend(self.check_reference(&file)?.map(|reason| (file, reason)));
+        }
+        for id in self.drafts()? {
+            found.extend(self.check_draft(&id)?.map(|reason| (crate::draft::draft_name(&id), reason)));
         }
         found.extend(self.useless_records()?);
         found.extend(self.damaged_values()?);

@@ -67,6 +67,7 @@ pub(super) fn kind(what: &What) -> &'static str {
         What::Layer(_) => "layer",
         What::Blob(_) => "blob",
         What::Record(_) => "record",
+        What::Draft(_) => "image draft",
         What::Fact => "fact",
         What::Context => "context",
         What::Build => "build",

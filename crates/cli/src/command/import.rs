@@ -1,5 +1,6 @@
 //! `kiln import`.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -9,9 +10,9 @@ use std::time::SystemTime;
 
 use clap::Args;
 use image::config::History;
-use image::layer::{ApplyOptions, Expansion, apply, decompress};
+use image::layer::{ApplyOptions, Compression, Expansion, apply, decompress};
 use image::{ImageConfig, Platform};
-use store::{Layer, Store};
+use store::{Draft, Layer, Store};
 
 use super::enter_namespace;
 use crate::assemble::{self, Assembly};
@@ -57,25 +58,30 @@ impl Arguments {
         let layer =
             unpack(&store, reader).map_err(|f| f.context(format!("failed to import {}", self.file.display())))?;
         let platform = self.platform.unwrap_or_else(Platform::host);
-        let image = assemble::image(
-            &store,
-            Assembly {
-                config: ImageConfig {
-                    architecture: platform.architecture,
-                    os: platform.os,
-                    variant: platform.variant,
-                    ..ImageConfig::default()
-                },
-                base_layers: Vec::new(),
-                layers: vec![layer.id().clone()],
-                history: vec![assemble::Line {
-                    history: History { comment: Some("imported from a root filesystem".into()), ..History::default() },
-                    created: Some(layer.meta()?.created),
-                }],
-                options: assemble::Options::default(),
+        let image = assemble::image(Assembly {
+            config: ImageConfig {
+                architecture: platform.architecture.clone(),
+                os: platform.os.clone(),
+                variant: platform.variant.clone(),
+                ..ImageConfig::default()
             },
-        )?;
-        store.tag(&name, &image.manifest)?;
+            platform,
+            base: None,
+            layers: vec![layer.id().clone()],
+            history: vec![assemble::Line {
+                history: History { comment: Some("imported from a root filesystem".into()), ..History::default() },
+                created: Some(layer.meta()?.created),
+            }],
+            epoch: None,
+        });
+        let draft = Draft {
+            images: vec![image],
+            compression: Compression::default(),
+            epoch: None,
+            annotations: BTreeMap::new(),
+        };
+        // To be built on it needs a digest anyway.
+        store.tag(&name, &store.make_image(&draft)?)?;
         store.sync()?;
         terminal::result(&format!("Imported image: {}", name.familiar()));
         Ok(ExitCode::SUCCESS)

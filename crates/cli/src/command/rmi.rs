@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use store::Target;
 
 use crate::error::Failure;
 use crate::settings::open_store;
@@ -29,7 +30,10 @@ impl Arguments {
             };
             // An id stands for all names of the image, a name for itself.
             let by_id = resolve::reference(text).map_or(true, |given| given.or_latest() != name);
-            let names = if by_id { resolve::names_of(&store, &target)? } else { vec![name.clone()] };
+            let names = match target {
+                Target::Manifest(manifest) if by_id => resolve::names_of(&store, &manifest)?,
+                _ => vec![name.clone()],
+            };
             if names.is_empty() {
                 terminal::note(&format!("error: {text} is part of the index `{}`", name.familiar()));
                 missing = Some(ExitCode::FAILURE);

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::{Args, ValueEnum};
-use image::Platform;
+use image::{ImageConfig, Platform};
 use registry::Registry;
 use runtime::{Options, Running, Volume};
 use rustix::termios::{self, OptionalActions, Termios};
@@ -19,7 +19,7 @@ use store::{LayerId, Store};
 use super::enter_namespace;
 use crate::emulation;
 use crate::error::Failure;
-use crate::resolve::{self, LocalImage};
+use crate::resolve;
 use crate::settings::{open_store, registry_options};
 use crate::signals;
 
@@ -96,13 +96,13 @@ impl Arguments {
         }
         enter_namespace()?;
         let store = open_store(root)?;
-        let (image, layers) = open_image(&store, &self.image, self.platform.clone(), self.registry.mirrors.clone())?;
+        let (config, layers) = open_image(&store, &self.image, self.platform.clone(), self.registry.mirrors.clone())?;
         let options = self.options()?;
-        let running = Running::create(&store, &self.image, &image.config, &layers, &options)?;
+        let running = Running::create(&store, &self.image, &config, &layers, &options)?;
         // From here on the container itself keeps its layers: it may run for months, and collection need not wait.
         drop(store);
         let outcome = execute(&running, self.interactive, self.tty);
-        let outcome = outcome.map_err(|failure| emulation::explain(failure, &image.config.platform()));
+        let outcome = outcome.map_err(|failure| emulation::explain(failure, &config.platform()));
         let code = match &outcome {
             Ok(code) => *code,
             Err(failure) => failure.code,
@@ -171,19 +171,26 @@ fn volume(text: &str) -> Result<Volume, Failure> {
     Ok(Volume { source, target: target.to_owned(), read_only })
 }
 
-/// Finds the image, in a registry if it is not here, and has its layers unpacked.
+/// Finds the image, in a registry if it is not here, and has its layers unpacked. What was built here is run as it is, packed
+/// or not.
 fn open_image(
     store: &Store,
     text: &str,
     platform: Option<Platform>,
     mirrors: Vec<(String, String)>,
-) -> Result<(LocalImage, Vec<LayerId>), Failure> {
+) -> Result<(ImageConfig, Vec<LayerId>), Failure> {
     let registry = Registry::new(registry_options(mirrors));
-    let image = resolve::local_or_pull(store, &registry, text, platform)?;
     let contexts = Contexts::default();
     let worker = LocalWorker::new(store, &registry, &contexts, WorkerSettings::default())?;
+    if let Some((name, image)) = resolve::built(store, text, platform.as_ref())? {
+        let base = image.base.map(|base| resolve::base_of(store, name, base)).transpose()?;
+        let mut layers = base.map_or_else(|| Ok(Vec::new()), |base| worker.materialize(&base))?;
+        layers.extend(image.layers);
+        return Ok((image.config, layers));
+    }
+    let image = resolve::local_or_pull(store, &registry, text, platform)?;
     let layers = worker.materialize(&image.as_base())?;
-    Ok((image, layers))
+    Ok((image.config, layers))
 }
 
 /// Runs the container in the foreground and returns its exit code.

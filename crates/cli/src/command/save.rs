@@ -40,9 +40,10 @@ impl Arguments {
         let registry = registry::Registry::new(registry_options(self.registry.mirrors));
         let mut images = Vec::new();
         for text in &self.images {
-            let (name, target) = resolve::find_for(&store, text, self.platform.as_ref())?;
-            output::fetch_missing(&store, &registry, &name, &target)?;
-            images.push((name, target));
+            images.push(resolve::find_for(&store, text, self.platform.as_ref())?);
+        }
+        for (name, target) in &images {
+            output::fetch_missing(&store, &registry, name, target)?;
         }
         let kind = match self.format {
             Format::DockerArchive => output::ArchiveKind::Docker,

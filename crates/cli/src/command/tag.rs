@@ -22,7 +22,7 @@ impl Arguments {
         let store = open_store(root)?;
         let (_, image) = resolve::find(&store, &self.source)?;
         let target = resolve::tag_name(&self.target)?;
-        store.tag(&target, &image)?;
+        store.tag(&target, image)?;
         store.sync()?;
         Ok(ExitCode::SUCCESS)
     }

@@ -124,6 +124,14 @@ impl Output {
         self.split.unwrap_or(count > 1)
     }
 
+    /// Returns the names of the output itself, else those of the build.
+    pub(crate) fn names(&self, of_build: &[Reference]) -> Result<Vec<Reference>, Failure> {
+        if self.names.is_empty() {
+            return Ok(of_build.to_vec());
+        }
+        self.names.iter().map(|n| resolve::tag_name(n)).collect()
+    }
+
     /// Says where it went.
     pub(crate) fn describe(&self) -> String {
         match (&self.dest, self.kind) {
@@ -206,27 +214,9 @@ pub(crate) struct Built<'a> {
     pub(crate) names: &'a [Reference],
 }
 
-impl Built<'_> {
-    /// The names of the output itself, else those of the build.
-    fn names(&self, output: &Output) -> Result<Vec<Reference>, Failure> {
-        if output.names.is_empty() {
-            return Ok(self.names.to_vec());
-        }
-        output.names.iter().map(|n| resolve::tag_name(n)).collect()
-    }
-}
-
-/// `type=image`: further names.
-pub(crate) fn named(output: &Output, built: &Built<'_>, store: &Store) -> Result<(), Failure> {
-    for name in built.names(output)? {
-        store.tag(&name, built.target)?;
-    }
-    Ok(())
-}
-
 /// `type=registry`.
 pub(crate) fn push(output: &Output, built: &Built<'_>, store: &Store, registry: &Registry) -> Result<(), Failure> {
-    let names = built.names(output)?;
+    let names = output.names(built.names)?;
     if names.is_empty() {
         return Err(Failure::new("type=registry needs a name to push to").help("give one with --tag or name="));
     }
@@ -248,7 +238,7 @@ pub(crate) fn built_archive(
     registry: &Registry,
 ) -> Result<(), Failure> {
     fetch_bases(store, registry, &built.bases)?;
-    let names = built.names(output)?;
+    let names = output.names(built.names)?;
     let image = [Named { target: built.target.clone(), names }];
     match (output.kind, output.archive) {
         (OutputKind::Oci, false) => Ok(image::layout::write_dir(output.path()?, store, &image)?),

@@ -133,8 +133,10 @@ pub(crate) fn summary(solution: &Solution, results: &Results, elapsed: Duration)
     let count = |wanted: fn(&Outcome) -> bool| solution.vertices.iter().filter(|v| wanted(&v.outcome)).count();
     let hit = count(|o| *o == Outcome::Hit);
     let run = count(|o| matches!(o, Outcome::Ran | Outcome::Unchanged));
-    let what = if results.images.len() == 1 { "image" } else { "index" };
-    terminal::note(&format!("{what} {}", results.id()));
+    if let Some(image) = &results.image {
+        let what = if image.config.is_some() { "image" } else { "index" };
+        terminal::note(&format!("{what} {}", image.id()));
+    }
     for line in &results.written {
         terminal::note(line);
     }

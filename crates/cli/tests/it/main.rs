@@ -12,6 +12,7 @@ mod collect;
 mod context;
 mod copy;
 mod debian;
+mod drafts;
 mod environment;
 mod images;
 mod lint;

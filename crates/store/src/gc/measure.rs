@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 
 use super::{Holder, Item, Roots, What};
 use crate::blob::blob_name;
+use crate::draft::draft_name;
 use crate::layer::layer_name;
 use crate::{LayerId, RecordKey, Result, Store};
 
@@ -24,6 +25,10 @@ pub(super) fn items(store: &Store, roots: &Roots) -> Result<Vec<Item>> {
     for digest in store.blobs()? {
         let holders = roots.blobs.get(&digest).cloned().unwrap_or_default();
         measure.add(blob_name(&digest), What::Blob(digest), holders);
+    }
+    for id in store.drafts()? {
+        let holders = roots.drafts.get(&id).cloned().unwrap_or_default();
+        measure.add(draft_name(&id), What::Draft(id), holders);
     }
     for (file, _) in store.keyed("facts")? {
         measure.add(file, What::Fact, Vec::new());

@@ -2,7 +2,7 @@
 //!
 //! The roots are names of images, containers, and records. Whoever uses the store holds its shared lock, so a collector,
 //! who holds it alone, never meets anything that is in use but has no name yet. What goes is told to `removed`, goes in
-//! the order records, layers, blobs (so that a collector that dies leaves nothing that names what is gone), and only
+//! the order records, drafts, layers, blobs (so that a collector that dies leaves nothing that names what is gone), and only
 //! moves to `trash/`: deleting is for later, when others may use the store again.
 //!
 //! Last use is the time of a record's file, set anew by a hit at most once an hour ([`crate::Store::hit`]).
@@ -18,7 +18,7 @@ use image::{Digest, Reference};
 
 pub use select::Policy;
 
-use crate::{LayerId, RecordKey, Result, Store};
+use crate::{DraftId, LayerId, RecordKey, Result, Store};
 
 /// Accounts of builds that are kept, newest first, whatever the policy.
 const BUILDS: usize = 500;
@@ -29,6 +29,8 @@ pub enum What {
     Layer(LayerId),
     Blob(Digest),
     Record(RecordKey),
+    /// An image that was built here.
+    Draft(DraftId),
     /// A derived value.
     Fact,
     /// The stat index of a build context.
@@ -134,7 +136,9 @@ impl Store {
         match &item.what {
             What::Layer(id) => self.remove_layer(id).map(drop),
             What::Blob(digest) => self.remove_blob(digest).map(drop),
-            What::Record(_) | What::Fact | What::Context | What::Build => self.dir().unlink(&item.path).map(drop),
+            What::Record(_) | What::Draft(_) | What::Fact | What::Context | What::Build => {
+                self.dir().unlink(&item.path).map(drop)
+            }
             What::Container if self.is_locked(&format!("{}/lock", item.path))? => Ok(()),
             What::CacheMount | What::Container => self.discard(&item.path).map(drop),
             // Sweeping deletes them.
@@ -172,6 +176,7 @@ fn collected(items: &[Item], chosen: &[usize]) -> Collected {
 pub(crate) struct Roots {
     pub(crate) layers: BTreeMap<LayerId, Vec<Holder>>,
     pub(crate) blobs: BTreeMap<Digest, Vec<Holder>>,
+    pub(crate) drafts: BTreeMap<DraftId, Vec<Holder>>,
     /// Records by file: the key and the layer, `None` if it is useless.
     pub(crate) records: BTreeMap<String, (RecordKey, Option<LayerId>)>,
 }

@@ -8,7 +8,7 @@ use image::{Descriptor, Digest, ImageConfig};
 use serde::Deserialize;
 
 use super::{Holder, Roots};
-use crate::{Error, LayerId, RecordKey, Result, Store, record};
+use crate::{DraftId, Error, LayerId, RecordKey, Result, Store, Target, record};
 
 const CONFIG_LIMIT: u64 = 16 << 20;
 const RECORD_LIMIT: u64 = 1 << 30;
@@ -26,7 +26,10 @@ pub(super) fn roots(store: &Store) -> Result<Roots> {
     for (name, target) in store.references()? {
         let holder = Holder::Name(name);
         let mut walk = Walk { store, roots: &mut roots, holder: &holder, seen: BTreeSet::new() };
-        walk.manifest(&target)?;
+        match target {
+            Target::Manifest(manifest) => walk.manifest(&manifest)?,
+            Target::Draft(id) => walk.draft(&id)?,
+        }
     }
     containers(store, &mut roots)?;
     records(store, &mut roots)?;
@@ -42,6 +45,19 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// The layers, the images below them, and what was made of it.
+    fn draft(&mut self, id: &DraftId) -> Result<()> {
+        hold(self.roots.drafts.entry(*id).or_default(), self.holder);
+        let Some(draft) = self.store.draft(id)? else { return Ok(()) };
+        for image in &draft.images {
+            for layer in &image.layers {
+                hold(self.roots.layers.entry(layer.clone()).or_default(), self.holder);
+            }
+            image.base.iter().try_for_each(|base| self.manifest(base))?;
+        }
+        self.store.assembled(id)?.iter().try_for_each(|made| self.manifest(made))
+    }
+
     fn manifest(&mut self, target: &Descriptor) -> Result<()> {
         let Some(digest) = self.blob(target) else { return Ok(()) };
         if !self.seen.insert(digest) {

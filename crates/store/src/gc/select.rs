@@ -39,7 +39,7 @@ impl Policy {
     }
 }
 
-/// Returns the items to take, in the order in which to take them: records first, then layers, blobs and the rest.
+/// Returns the items to take, in the order in which to take them: records first, then drafts, layers, blobs and the rest.
 pub(super) fn select(items: &[Item], policy: &Policy) -> Vec<usize> {
     let mut choice = Choice { items, policy, taken: BTreeSet::new(), gone: BTreeSet::new() };
     choice.unreached();
@@ -54,9 +54,10 @@ pub(super) fn select(items: &[Item], policy: &Policy) -> Vec<usize> {
 fn rank(what: &What) -> u8 {
     match what {
         What::Record(_) => 0,
-        What::Layer(_) => 1,
-        What::Blob(_) => 2,
-        _ => 3,
+        What::Draft(_) => 1,
+        What::Layer(_) => 2,
+        What::Blob(_) => 3,
+        _ => 4,
     }
 }
 
@@ -76,6 +77,8 @@ impl Choice<'_> {
         for (at, item) in self.items.iter().enumerate() {
             let goes = match item.what {
                 What::Layer(_) | What::Blob(_) | What::Container | What::Record(_) => self.policy.is_abandoned(item),
+                // Nothing but a name leads to it.
+                What::Draft(_) => item.holders.is_empty(),
                 What::Fact | What::Context => item.used < stale || self.policy.all && self.policy.is_old(item),
                 What::CacheMount => self.policy.all && self.policy.is_old(item),
                 _ => false,

@@ -106,7 +106,7 @@ impl Arguments {
         drop(swept);
         let store_root = store.root().to_owned();
         if options.progress == progress::Mode::Quiet {
-            terminal::result(&results.id());
+            results.image.iter().for_each(|image| terminal::result(&image.id()));
         } else {
             progress::summary(&solution, &results, started.elapsed());
         }

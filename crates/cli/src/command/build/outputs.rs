@@ -2,42 +2,51 @@
 
 use std::path::Path;
 
-use image::Descriptor;
 use image::config::History;
-use image::descriptor::with_platform;
-use plan::{Op, Plan, ResolvedBase, Target};
+use image::descriptor::digest_of;
+use image::layer::Compression;
+use image::manifest::MAX_MANIFEST;
+use image::{Descriptor, Manifest};
+use plan::{Op, Plan, ResolvedBase};
 use registry::Registry;
 use serde_json::json;
 use solver::{Contexts, LocalWorker, Snapshot, Solution, WorkerSettings};
-use store::Store;
+use store::{Draft, DraftId, DraftImage, Store, Target};
 
 use super::arguments::Options;
-use crate::assemble::{self, Assembled, Assembly, Line};
+use crate::assemble::{self, Assembly, Line};
 use crate::error::Failure;
 use crate::output::tree::Files;
-use crate::output::{self, Built, OutputKind};
+use crate::output::{self, Built, Output, OutputKind};
+use crate::progress;
 
 /// What was made.
 #[derive(Debug)]
 pub(crate) struct Results {
-    pub(crate) images: Vec<Assembled>,
-    /// What names stand for: the manifest, or an index of one for each platform.
-    pub(crate) target: Descriptor,
+    /// The manifest, or the index of one for each platform; `None` if nothing asked for it: then nothing is packed either.
+    pub(crate) image: Option<Image>,
     /// Where outputs went, for people.
     pub(crate) written: Vec<String>,
     /// Something new is in the store.
     pub(crate) changed: bool,
 }
 
-impl Results {
+/// An image whose digest is known.
+#[derive(Debug)]
+pub(crate) struct Image {
+    pub(crate) target: Descriptor,
+    /// Of the configuration, unless it is an index.
+    pub(crate) config: Option<Descriptor>,
+}
+
+impl Image {
     /// Returns the id of what was built: that of the configuration, as docker has it; an index has none, so its own.
     pub(crate) fn id(&self) -> String {
-        let described = if let [image] = self.images.as_slice() { &image.config } else { &self.target };
-        described.digest().to_string()
+        self.config.as_ref().unwrap_or(&self.target).digest().to_string()
     }
 }
 
-/// Assembles an image for each target and writes every output.
+/// Drafts the image, names it and writes every output.
 pub(super) fn write(
     options: &Options,
     plan: &Plan,
@@ -48,27 +57,39 @@ pub(super) fn write(
 ) -> Result<Results, Failure> {
     let targets: Vec<Made<'_>> =
         plan.targets.iter().zip(&solution.targets).map(|(target, snapshot)| made(plan, target, snapshot)).collect();
-    let images = targets.iter().map(|made| assemble_target(options, made, store)).collect::<Result<Vec<_>, _>>()?;
-    let target = root(&targets, &images, store)?;
-    let mut results = Results { images, target, written: Vec::new(), changed: false };
-    name(options, store, &mut results)?;
-    let built = Built {
-        target: &results.target,
-        bases: targets.iter().filter_map(|made| made.base).collect(),
-        names: &options.tags,
-    };
+    let draft = draft(options, &targets);
+    let mut results = Results { image: None, written: Vec::new(), changed: false };
+    let id = name(options, store, &draft, &mut results)?;
+    if needs_digest(options) {
+        let target = match id {
+            // Its names have the digest from now on.
+            Some(id) => store.assemble(&id)?,
+            None => store.make_image(&draft)?,
+        };
+        results.image = Some(image(store, target)?);
+    }
     let files = || {
         let worker = LocalWorker::new(store, registry, contexts, WorkerSettings::default())?;
         targets.iter().map(|made| made.files(&worker)).collect::<Result<Vec<_>, _>>()
     };
+    let built = results.image.as_ref().map(|image| Built {
+        target: &image.target,
+        bases: targets.iter().filter_map(|made| made.base).collect(),
+        names: &options.tags,
+    });
     for output in &options.outputs {
-        match output.kind {
-            OutputKind::Local => output::tree::directory(store, &files()?, output)?,
-            OutputKind::Tar => output::tree::tar(store, &files()?, output)?,
-            OutputKind::Image => output::named(output, &built, store)?,
-            OutputKind::Push => output::push(output, &built, store, registry)?,
-            OutputKind::Oci | OutputKind::Docker => output::built_archive(output, &built, store, registry)?,
-            OutputKind::CacheOnly => {}
+        match (output.kind, &built) {
+            (OutputKind::Local, _) => output::tree::directory(store, &files()?, output)?,
+            (OutputKind::Tar, _) => output::tree::tar(store, &files()?, output)?,
+            (OutputKind::Push, Some(built)) => output::push(output, built, store, registry)?,
+            (OutputKind::Oci | OutputKind::Docker, Some(built)) => {
+                output::built_archive(output, built, store, registry)?;
+            }
+            // Its names were given above.
+            (OutputKind::Image | OutputKind::CacheOnly, _) => {}
+            (OutputKind::Push | OutputKind::Oci | OutputKind::Docker, None) => {
+                return Err(Failure::new("an output needs an image that was not packed"));
+            }
         }
         results.written.push(output.describe());
     }
@@ -76,36 +97,51 @@ pub(super) fn write(
     Ok(results)
 }
 
-fn name(options: &Options, store: &Store, results: &mut Results) -> Result<(), Failure> {
-    for name in &options.tags {
-        if store.resolve(name)?.is_none_or(|d| d.digest() != results.target.digest()) {
-            store.tag(name, &results.target)?;
-            results.changed = true;
-        }
-        results.written.push(format!("named {}", name.familiar()));
-    }
-    Ok(())
+/// True if something says or sends the digest of the image, or its packed layers.
+pub(super) fn needs_digest(options: &Options) -> bool {
+    let packs = |output: &Output| matches!(output.kind, OutputKind::Push | OutputKind::Oci | OutputKind::Docker);
+    options.progress == progress::Mode::Quiet
+        || options.iidfile.is_some()
+        || options.metadata_file.is_some()
+        || options.outputs.iter().any(packs)
 }
 
-/// Returns what names stand for: the only image, or an index of all.
-fn root(targets: &[Made<'_>], images: &[Assembled], store: &Store) -> Result<Descriptor, Failure> {
-    if let [image] = images {
-        return Ok(image.manifest.clone());
+/// Lets all names stand for the draft. The common case, that they do already, reads two small files.
+fn name(options: &Options, store: &Store, draft: &Draft, results: &mut Results) -> Result<Option<DraftId>, Failure> {
+    let mut names = options.tags.clone();
+    for output in options.outputs.iter().filter(|output| output.kind == OutputKind::Image) {
+        names.extend(output.names(&options.tags)?);
     }
-    let platforms = targets.iter().map(|made| &made.target.platform);
-    let manifests: Vec<Descriptor> =
-        platforms.zip(images).map(|(platform, image)| with_platform(image.manifest.clone(), platform)).collect();
-    assemble::index(store, &manifests)
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let id = store.put_draft(draft)?;
+    for name in &names {
+        if store.target(name)? != Some(Target::Draft(id)) {
+            store.tag(name, &id)?;
+            results.changed = true;
+        }
+    }
+    results.written.extend(options.tags.iter().map(|name| format!("named {}", name.familiar())));
+    Ok(Some(id))
+}
+
+/// Looks up what is shown of an image beside its digest.
+fn image(store: &Store, target: Descriptor) -> Result<Image, Failure> {
+    let bytes = store.read_blob(&digest_of(&target)?, MAX_MANIFEST as u64)?;
+    let manifest = Manifest::parse(bytes, Some(target.media_type().as_ref()))?;
+    let config = manifest.as_image().map(|image| image.config().clone());
+    Ok(Image { target, config })
 }
 
 /// One target and what it has come to.
 struct Made<'a> {
-    target: &'a Target,
+    target: &'a plan::Target,
     snapshot: &'a Snapshot,
     base: Option<&'a ResolvedBase>,
 }
 
-fn made<'a>(plan: &'a Plan, target: &'a Target, snapshot: &'a Snapshot) -> Made<'a> {
+fn made<'a>(plan: &'a Plan, target: &'a plan::Target, snapshot: &'a Snapshot) -> Made<'a> {
     let base = snapshot.base.and_then(|id| match &plan.vertices[id.index()].op {
         Op::Base(base) => Some(base),
         _ => None,
@@ -124,7 +160,16 @@ impl Made<'_> {
     }
 }
 
-fn assemble_target(options: &Options, made: &Made<'_>, store: &Store) -> Result<Assembled, Failure> {
+fn draft(options: &Options, targets: &[Made<'_>]) -> Draft {
+    Draft {
+        images: targets.iter().map(|made| draft_image(options, made)).collect(),
+        compression: Compression::default(),
+        epoch: options.epoch,
+        annotations: options.annotations.iter().cloned().collect(),
+    }
+}
+
+fn draft_image(options: &Options, made: &Made<'_>) -> DraftImage {
     let Made { target, snapshot, base } = made;
     let created = |vertex| snapshot.layers.iter().find(|l| Some(l.vertex) == vertex).map(|l| l.created);
     let history = target
@@ -140,35 +185,30 @@ fn assemble_target(options: &Options, made: &Made<'_>, store: &Store) -> Result<
             created: created(line.layer),
         })
         .collect();
-    assemble::image(
-        store,
-        Assembly {
-            config: target.config.clone(),
-            base_layers: base.map(|b| b.manifest.layers().clone()).unwrap_or_default(),
-            layers: snapshot.layers.iter().map(|l| l.layer.clone()).collect(),
-            history,
-            options: assemble::Options {
-                epoch: options.epoch,
-                annotations: options.annotations.iter().cloned().collect(),
-                ..assemble::Options::default()
-            },
-        },
-    )
+    assemble::image(Assembly {
+        platform: target.platform.clone(),
+        config: target.config.clone(),
+        base: base.map(|base| base.descriptor.clone()),
+        layers: snapshot.layers.iter().map(|l| l.layer.clone()).collect(),
+        history,
+        epoch: options.epoch,
+    })
 }
 
 /// `--iidfile` and `--metadata-file`, with buildx's keys.
 fn write_files(options: &Options, results: &Results) -> Result<(), Failure> {
+    let Some(image) = &results.image else { return Ok(()) };
     if let Some(path) = &options.iidfile {
-        write_text(path, &results.id())?;
+        write_text(path, &image.id())?;
     }
     if let Some(path) = &options.metadata_file {
         let names: Vec<String> = options.tags.iter().map(ToString::to_string).collect();
         let mut metadata = json!({
-            "containerimage.digest": results.target.digest().to_string(),
-            "containerimage.descriptor": results.target,
+            "containerimage.digest": image.target.digest().to_string(),
+            "containerimage.descriptor": image.target,
         });
-        if let [image] = results.images.as_slice() {
-            metadata["containerimage.config.digest"] = image.config.digest().to_string().into();
+        if let Some(config) = &image.config {
+            metadata["containerimage.config.digest"] = config.digest().to_string().into();
         }
         if !names.is_empty() {
             metadata["image.name"] = names.join(",").into();

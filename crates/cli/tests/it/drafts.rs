@@ -1,0 +1,103 @@
+//! Images are packed when something needs their digest, and not before.
+
+use std::fs;
+
+use crate::environment::TestEnv;
+
+const DOCKERFILE: &str =
+    "FROM busybox\nRUN echo x > /x && echo secret > /y && chmod 600 /y && chown 1:1 /y\nCMD [\"cat\", \"/x\"]\n";
+
+/// How many blobs the store holds.
+fn blobs(env: &TestEnv) -> usize {
+    fs::read_dir(env.store().join("blobs/sha256")).expect("a directory").count()
+}
+
+#[test]
+fn building_naming_running_and_listing_pack_nothing() {
+    let env = TestEnv::with_busybox();
+    let before = blobs(&env);
+    let built = env.build(DOCKERFILE).ok();
+    assert!(built.stderr.contains("named test:latest") && !built.stderr.contains("sha256:"), "{}", built.stderr);
+    assert_eq!(env.kiln(["run", "--rm", "test"]).ok().stdout, "x\n");
+    env.kiln(["tag", "test", "other:1"]).ok();
+    env.build_with(DOCKERFILE, &["-o", "type=image,name=third"]).ok();
+    let listed = env.kiln(["images", "--digests"]).ok().stdout;
+    let row = |name: &str| -> Vec<String> {
+        let line = listed.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {listed}"));
+        line.split_whitespace().map(str::to_owned).collect()
+    };
+    for name in ["test ", "other ", "third "] {
+        let row = row(name);
+        assert_eq!((row[2].as_str(), row.last().map(String::as_str)), ("-", Some("-")), "{listed}");
+    }
+    let line = env.kiln(["images", "other", "--format", "json"]).ok().stdout;
+    let json: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!((&json["ID"], &json["Digest"]), (&serde_json::Value::Null, &serde_json::Value::Null));
+    // The layers below, and four bytes more.
+    assert!(json["Size"].as_u64().expect("a number") > 100_000, "{line}");
+    env.kiln(["rmi", "third"]).ok();
+    assert_eq!(blobs(&env), before);
+
+    // Whoever asks for a digest gives one to all names of the image.
+    let id = env.image_id();
+    assert!(blobs(&env) > before);
+    let packed = env.inspect("other:1");
+    assert_eq!(packed["Id"], id.as_str());
+    assert_eq!(packed["RepoTags"], serde_json::json!(["other:1", "test:latest"]));
+    let short = &id["sha256:".len()..][..12];
+    assert_eq!(env.kiln(["images", "-q", "test"]).ok().stdout.trim(), short);
+    assert_eq!(env.kiln(["run", "--rm", short]).ok().stdout, "x\n");
+    // Building again neither changes nor forgets it.
+    assert_eq!(env.build(DOCKERFILE).ok().counts(), (0, 1));
+    let listed = env.kiln(["images"]).ok().stdout;
+    assert_eq!(listed.matches(short).count(), 2, "{listed}");
+}
+
+#[test]
+fn what_needs_the_digest_packs_on_its_own() {
+    let consumers: [&[&str]; 6] = [
+        &["inspect", "test"],
+        &["history", "test"],
+        &["save", "test", "-o", "../saved.tar"],
+        &["images", "-q", "test"],
+        &["build", "-q", "-t", "test", "."],
+        &["build", "-t", "above", "-f", "above", "."],
+    ];
+    for consumer in consumers {
+        let env = TestEnv::with_busybox();
+        env.build(DOCKERFILE).ok();
+        env.file("above", "FROM test\nRUN cat /x > /z\n");
+        let before = blobs(&env);
+        env.kiln(consumer.iter().copied()).ok();
+        // A layer, a configuration and a manifest: what is built on it is not packed either.
+        assert_eq!(blobs(&env), before + 3, "{consumer:?}");
+    }
+}
+
+#[test]
+fn what_is_printed_is_what_is_packed_later() {
+    let env = TestEnv::with_busybox();
+    env.build(DOCKERFILE).ok();
+    let id = env.image_id();
+    assert_eq!(env.kiln(["build", "-q", "."]).ok().stdout.trim(), id);
+    env.build_with(DOCKERFILE, &["--no-cache"]).ok();
+    assert_eq!(env.image_id(), id, "an equal layer is kept, and the draft with it");
+    env.build_with("FROM test\nRUN cat /x > /z\n", &["-t", "above"]).ok();
+    assert_eq!(env.kiln(["run", "--rm", "above", "cat", "/z"]).ok().stdout, "x\n");
+}
+
+#[test]
+fn a_draft_keeps_its_layers_until_its_name_goes() {
+    let env = TestEnv::with_busybox();
+    env.build(DOCKERFILE).ok();
+    env.kiln(["rmi", "busybox"]).ok();
+    env.kiln(["prune", "-af"]).ok();
+    env.kiln(["du", "--verify"]).ok();
+    assert_eq!(env.kiln(["run", "--rm", "test"]).ok().stdout, "x\n");
+    assert!(env.kiln(["du", "-v"]).ok().stdout.contains("image draft"));
+    env.kiln(["rmi", "test"]).ok();
+    env.kiln(["prune", "-af"]).ok();
+    let left = env.kiln(["du"]).ok().stdout;
+    assert!(!left.contains("draft") && !left.contains("layer"), "{left}");
+    env.kiln(["run", "--rm", "test"]).fails(125, &["test"]);
+}
