@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 use store::{Holder, Item, RecordKey, Store, What};
 
+use super::enter_namespace;
 use crate::account;
 use crate::assemble::rfc3339;
 use crate::error::Failure;
@@ -35,6 +36,10 @@ enum Format {
 
 impl Arguments {
     pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
+        if self.verify {
+            // Files that only their owners can read are read, too.
+            enter_namespace()?;
+        }
         let store = open_store(root)?;
         if self.verify {
             let problems = store.verify()?;
