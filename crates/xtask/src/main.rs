@@ -20,6 +20,8 @@ fn main() -> ExitCode {
         ["test", rest @ ..] => test::run(rest),
         ["conformance", rest @ ..] => conformance::run(rest),
         ["peers", rest @ ..] => peers::run(rest),
+        ["crash", rest @ ..] => test::crash(rest),
+        ["model", rest @ ..] => test::model(rest),
         _ => {
             shell::say(USAGE);
             return ExitCode::from(2);
@@ -40,4 +42,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test [--long]   install what the tests need and run all of them; --long runs the long form of the randomized ones
   conformance [FILTER]
                   build the cases of testdata/build with kiln, docker and buildah, and compare
+  crash [POINTS]  kill kiln, or fail its system calls, at POINTS of the places where it changes something [default: all]
+  model [SEQUENCES [SEED]]
+                  compare builds with and without the cache after random edits [default: 100,000 sequences of them]
   peers           time kiln beside buildah, podman and docker on the same Dockerfiles";

@@ -61,6 +61,33 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     }
 }
 
+/// `cargo xtask crash`: every point of `it::crash`, of which [`run_all`] tries a few.
+pub(crate) fn crash(arguments: &[&str]) -> Result<()> {
+    let points = match arguments {
+        [] => "all",
+        [points] => points,
+        _ => bail!("unknown argument; `cargo xtask crash [POINTS]`"),
+    };
+    setup::packages(PACKAGES)?;
+    let mut tests = cargo(&["test", "-p", "cli", "--test", "it", "crash", "--", "--nocapture"]);
+    environment(&mut tests, false);
+    xtask::shell::run(tests.env("KILN_CRASH_POINTS", points))
+}
+
+/// `cargo xtask model`: the model of the cache in its long form.
+pub(crate) fn model(arguments: &[&str]) -> Result<()> {
+    let (sequences, seed) = match arguments {
+        [] => ("100000", "1"),
+        [sequences] => (*sequences, "1"),
+        [sequences, seed] => (*sequences, *seed),
+        _ => bail!("unknown argument; `cargo xtask model [SEQUENCES [SEED]]`"),
+    };
+    setup::packages(PACKAGES)?;
+    let mut tests = cargo(&["test", "-p", "solver", "--test", "build", "--", "model"]);
+    environment(&mut tests, false);
+    xtask::shell::run(tests.env("KILN_MODEL_SEQUENCES", sequences).env("KILN_MODEL_SEED", seed))
+}
+
 fn environment(command: &mut Command, long: bool) {
     // A namespace test that cannot run is a failure here, not a skip.
     command.env("REQUIRE_USERNS", "1").env("REQUIRE_TOOLS", "1");

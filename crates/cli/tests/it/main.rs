@@ -11,6 +11,7 @@ mod cases;
 mod collect;
 mod context;
 mod copy;
+mod crash;
 mod debian;
 mod drafts;
 mod environment;

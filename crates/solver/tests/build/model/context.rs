@@ -88,7 +88,7 @@ impl Files {
             8 if metadata.is_file() => {
                 let other = random.pick(&PLACES);
                 self.make_room(other);
-                if path.exists() {
+                if path.is_file() {
                     fs::hard_link(&path, self.0.join(other)).unwrap();
                 }
                 (format!("link {place} to {other}"), Means::Something)
