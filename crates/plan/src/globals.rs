@@ -7,6 +7,7 @@ use dockerfile::ast::{ArgItem, Kind};
 use image::Platform;
 
 use crate::env::Env;
+use crate::epoch::{self, EPOCH_ARGUMENT};
 use crate::findings::Findings;
 use crate::options::Options;
 
@@ -25,23 +26,42 @@ impl Globals {
         platform: &Platform,
         findings: &mut Findings,
     ) -> Self {
-        let items: Vec<&ArgItem> = dockerfile
-            .globals
-            .iter()
-            .filter_map(|instruction| if let Kind::Arg(items) = &instruction.kind { Some(items) } else { None })
-            .flatten()
-            .collect();
-        let env = evaluate(&items, predefined(options, platform), &options.build_args, findings);
+        let shown = |name: &str, value: &str| !epoch::is_unresolved(name, value);
+        let items = items(dockerfile);
+        let env = evaluate(&items, predefined(options, platform), &options.build_args, shown, findings);
         // What is wrong with a default that a build argument replaces is not this build's concern.
-        let defaults = evaluate(&items, predefined(options, platform), &BTreeMap::new(), &mut Findings::default());
+        let none = BTreeMap::new();
+        let defaults = evaluate(&items, predefined(options, platform), &none, shown, &mut Findings::default());
         Self { env, defaults }
     }
+
+    /// Returns all values, those too that name something to be found out.
+    pub(crate) fn as_written(
+        dockerfile: &Dockerfile,
+        options: &Options,
+        platform: &Platform,
+        findings: &mut Findings,
+    ) -> Env {
+        let items = items(dockerfile);
+        let mut env = evaluate(&items, predefined(options, platform), &options.build_args, |_, _| true, findings);
+        if let Some(given) = options.build_args.get(EPOCH_ARGUMENT) {
+            // It need not be declared.
+            env.set(EPOCH_ARGUMENT, given);
+        }
+        env
+    }
+}
+
+fn items(dockerfile: &Dockerfile) -> Vec<&ArgItem> {
+    let instructions = dockerfile.globals.iter();
+    instructions.filter_map(|i| if let Kind::Arg(items) = &i.kind { Some(items) } else { None }).flatten().collect()
 }
 
 fn evaluate(
     items: &[&ArgItem],
     predefined: Vec<(String, String)>,
     build_args: &BTreeMap<String, String>,
+    shown: impl Fn(&str, &str) -> bool,
     findings: &mut Findings,
 ) -> Env {
     let mut env = Env::default();
@@ -52,7 +72,7 @@ fn evaluate(
         let Some(key) = findings.expand(&item.name, &env) else { continue };
         let given = build_args.get(&key.value).cloned();
         let default = || findings.expand(item.default.as_ref()?, &env).map(|expanded| expanded.value);
-        if let Some(value) = given.or_else(default) {
+        if let Some(value) = given.or_else(default).filter(|value| shown(&key.value, value)) {
             env.set(&key.value, &value);
         }
     }

@@ -8,6 +8,7 @@ mod builder;
 mod chmod;
 mod digest;
 mod env;
+mod epoch;
 mod findings;
 mod globals;
 mod graph;
@@ -27,6 +28,7 @@ mod trigger;
 pub use base::{BaseKey, BaseRequest, Bases, ResolvedBase};
 pub use chmod::InvalidChmod;
 pub use digest::OpDigest;
+pub use epoch::{EPOCH_ARGUMENT, Epoch, epoch};
 pub use op::{
     Cache, CacheSharing, Chmod, Copy, CopySource, Limits, Mount, MountKind, Op, Run, RunNetwork, RunSecurity, Script,
     SecretEnv, SecretRef, Workdir,

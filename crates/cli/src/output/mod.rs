@@ -39,11 +39,13 @@ pub(crate) struct Output {
     archive: bool,
     /// `platform-split`: a directory for each platform; unset, if there are several.
     split: Option<bool>,
+    /// `rewrite-timestamp`: clamp the times of files in new layers to `SOURCE_DATE_EPOCH`.
+    pub(crate) rewrite_timestamp: Option<bool>,
 }
 
 impl Output {
     fn new(kind: OutputKind, dest: Option<PathBuf>) -> Self {
-        Self { kind, dest, names: Vec::new(), archive: true, split: None }
+        Self { kind, dest, names: Vec::new(), archive: true, split: None, rewrite_timestamp: None }
     }
 
     /// `--push`.
@@ -71,10 +73,8 @@ impl Output {
                 "name" => output.names.extend(value.split(',').map(str::to_owned)),
                 "tar" => output.archive = value != "false",
                 "push" => push = value != "false",
-                "platform-split" => {
-                    let value = value.parse().map_err(|_| wrong(format!("`{field}`: expected true or false")))?;
-                    output.split = Some(value);
-                }
+                "platform-split" => output.split = Some(boolean(&field, value).map_err(wrong)?),
+                "rewrite-timestamp" => output.rewrite_timestamp = Some(boolean(&field, value).map_err(wrong)?),
                 "compression" if value == "gzip" => {}
                 "oci-mediatypes" if value == "true" => {}
                 other => return Err(wrong(format!("`{other}` is not supported"))),
@@ -104,6 +104,9 @@ impl Output {
         }
         if output.split.is_some() && !matches!(output.kind, OutputKind::Local | OutputKind::Tar) {
             return Err(wrong("platform-split is for files: type=local and type=tar".to_owned()));
+        }
+        if output.rewrite_timestamp.is_some() && matches!(output.kind, OutputKind::Local | OutputKind::Tar) {
+            return Err(wrong("rewrite-timestamp is for images".to_owned()));
         }
         if !output.archive && output.dest.is_none() {
             return Err(wrong("tar=false needs dest: a directory".to_owned()));
@@ -146,6 +149,10 @@ impl Output {
     pub(crate) fn write(&self, fill: impl FnOnce(&mut dyn Write) -> Result<(), Failure>) -> Result<(), Failure> {
         write_to(self.dest.as_deref(), fill)
     }
+}
+
+fn boolean(field: &str, value: &str) -> Result<bool, String> {
+    value.parse().map_err(|_| format!("`{field}`: expected true or false"))
 }
 
 /// Splits at commas; a field may be quoted with `"`.

@@ -64,24 +64,25 @@ fn check_apart(images: &[Files], placed: &[Placed]) -> Result<(), Failure> {
 
 /// Writes the files into a directory, over what is there: modes and times as in the image, owner the caller, devices
 /// left out (`type=local` of buildx).
-pub(crate) fn directory(store: &Store, images: &[Files], output: &Output) -> Result<(), Failure> {
+pub(crate) fn directory(store: &Store, images: &[Files], epoch: Option<i64>, output: &Output) -> Result<(), Failure> {
     let root = output.path()?;
     for Placed { below, tree } in place(store, images, output)? {
         let root = if below.is_root() { root.to_owned() } else { root.join(below.as_path()) };
-        into_directory(&tree, &root)?;
+        into_directory(&tree, epoch, &root)?;
     }
     Ok(())
 }
 
-fn into_directory(tree: &Tree, root: &Path) -> Result<(), Failure> {
+fn into_directory(tree: &Tree, epoch: Option<i64>, root: &Path) -> Result<(), Failure> {
     fs::create_dir_all(root).map_err(|e| failed(&e, root))?;
     // Symlinks of the image, or ones that stood in the directory, must not lead a later entry out of it.
-    let writer = DirectoryWriter { tree, root: fs::canonicalize(root).map_err(|e| failed(&e, root))? };
+    let writer = DirectoryWriter { tree, epoch, root: fs::canonicalize(root).map_err(|e| failed(&e, root))? };
     writer.children(&LayerPath::root())
 }
 
 struct DirectoryWriter<'a> {
     tree: &'a Tree,
+    epoch: Option<i64>,
     root: PathBuf,
 }
 
@@ -92,7 +93,7 @@ impl DirectoryWriter<'_> {
             self.one(&entry, &path).map_err(|e| failed(&e, &path))?;
             if matches!(entry.kind, Kind::Directory { .. }) {
                 self.children(&entry.path)?;
-                set_times(&path, entry.metadata.mtime).map_err(|e| failed(&e, &path))?;
+                set_times(&path, at(self.epoch, entry.metadata.mtime)).map_err(|e| failed(&e, &path))?;
             }
         }
         Ok(())
@@ -118,17 +119,22 @@ impl DirectoryWriter<'_> {
                 let mut data = self.tree.open(&entry.path).map_err(io::Error::other)?;
                 io::copy(&mut data, &mut File::create_new(path)?)?;
                 fs::set_permissions(path, Permissions::from_mode(entry.metadata.mode))?;
-                set_times(path, entry.metadata.mtime)
+                set_times(path, at(self.epoch, entry.metadata.mtime))
             }
             Kind::Symlink { target } => {
                 make_room(standing.as_ref(), path)?;
                 use std::os::unix::ffi::OsStrExt;
                 symlink(std::ffi::OsStr::from_bytes(target), path)?;
-                set_times(path, entry.metadata.mtime)
+                set_times(path, at(self.epoch, entry.metadata.mtime))
             }
             Kind::CharDevice { .. } | Kind::BlockDevice { .. } | Kind::Fifo | Kind::Whiteout => Ok(()),
         }
     }
+}
+
+/// Returns the time that a file gets: with `SOURCE_DATE_EPOCH` that, as with buildx.
+fn at(epoch: Option<i64>, mtime: Timestamp) -> Timestamp {
+    epoch.map_or(mtime, |seconds| Timestamp { seconds, nanoseconds: 0 })
 }
 
 fn make_room(standing: Option<&fs::Metadata>, path: &Path) -> io::Result<()> {
@@ -150,19 +156,21 @@ fn failed(error: &(dyn std::error::Error + 'static), path: &Path) -> Failure {
 }
 
 /// Writes all files as one tar, owners and devices included (`type=tar`).
-pub(crate) fn tar(store: &Store, images: &[Files], output: &Output) -> Result<(), Failure> {
+pub(crate) fn tar(store: &Store, images: &[Files], epoch: Option<i64>, output: &Output) -> Result<(), Failure> {
     let placed = place(store, images, output)?;
     output.write(|out| {
         let mut tar = TarWriter::new(out);
         let mut directories = BTreeSet::new();
         for Placed { below, tree } in &placed {
             if !below.is_root() {
-                let metadata = Metadata { mode: 0o755, ..Metadata::default() };
+                let mtime = at(epoch, Timestamp::default());
+                let metadata = Metadata { mode: 0o755, mtime, ..Metadata::default() };
                 let kind = Kind::Directory { opaque: false };
                 tar.append(&Entry { path: below.clone(), kind, metadata }, |_| Ok(io::empty()))?;
             }
             for entry in tree.below(&LayerPath::root()) {
-                let entry = moved(entry, below);
+                let mut entry = moved(entry, below);
+                entry.metadata.mtime = at(epoch, entry.metadata.mtime);
                 if matches!(entry.kind, Kind::Directory { .. }) && !directories.insert(entry.path.clone()) {
                     continue;
                 }

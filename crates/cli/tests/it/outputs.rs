@@ -105,3 +105,95 @@ fn a_pipe_is_written_to_and_a_failure_keeps_the_old_file() {
         .fails(1, &["not found"]);
     assert!(fs::read(&archive).expect("an archive") == before);
 }
+
+/// Reads the configuration of `test`, and the time of `name` in its last layer.
+fn times(env: &TestEnv, name: &str) -> (serde_json::Value, String) {
+    let archive = env.path("saved.tar");
+    env.kiln(["save", "test", "-o", archive.to_str().expect("UTF-8")]).ok();
+    let saved = env.path("saved");
+    let _ = fs::remove_dir_all(&saved);
+    fs::create_dir(&saved).expect("a directory");
+    tool(Command::new("tar").arg("-xf").arg(&archive).arg("-C").arg(&saved));
+    let json = |name: &str| -> serde_json::Value {
+        serde_json::from_slice(&fs::read(saved.join(name)).expect("a file")).expect("JSON")
+    };
+    let item = json("manifest.json")[0].clone();
+    let layer =
+        item["Layers"].as_array().expect("a list").last().expect("a layer").as_str().expect("a name").to_owned();
+    let mut list = Command::new("tar");
+    list.env("TZ", "UTC").args(["--full-time", "-tvf"]).arg(saved.join(layer)).arg(name);
+    let line = tool(&mut list);
+    let words: Vec<&str> = line.split_whitespace().collect();
+    (json(item["Config"].as_str().expect("a name")), format!("{} {}", words[3], words[4]))
+}
+
+#[test]
+fn an_epoch_holds_back_times() {
+    let env = env();
+    let out = env.path("out");
+    let epoch = "1000000000";
+    let (day, at) = ("2001-09-09 01:46:40", "2001-09-09T01:46:40Z");
+    let build = |flags: &[&str]| {
+        let mut command = env.command(["build", "-q", "-t", "test"]);
+        let built = command.args(flags).arg(".").env("SOURCE_DATE_EPOCH", epoch).output().expect("kiln starts");
+        crate::environment::ran(built).ok();
+    };
+    env.file("Dockerfile", "FROM scratch\nARG SOURCE_DATE_EPOCH\nENV E=$SOURCE_DATE_EPOCH\nCOPY f /dir/f\n");
+    build(&["-o", out.to_str().expect("UTF-8")]);
+    let (config, time) = times(&env, "dir/f");
+    assert_eq!((config["created"].as_str(), time.as_str()), (Some(at), day));
+    assert!(config["history"].as_array().expect("a list").iter().all(|line| line["created"] == at));
+    assert!(config["config"]["Env"].as_array().expect("a list").contains(&format!("E={epoch}").into()));
+    let modified = |path: &str| fs::metadata(out.join(path)).expect("a file").modified().expect("a time");
+    let expected = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    assert_eq!((modified("dir/f"), modified("dir")), (expected, expected));
+    // Asked for the files' own times, an image keeps them; configuration and history are held back all the same.
+    let image = format!("type=oci,dest={}", env.path("oci.tar").display());
+    build(&["-o", &format!("{image},rewrite-timestamp=false")]);
+    let (config, time) = times(&env, "dir/f");
+    assert_eq!(config["created"], at);
+    assert_ne!(time, day);
+    build(&["-o", &format!("{image},rewrite-timestamp=true")]);
+    assert_eq!(times(&env, "dir/f").1, day);
+    // A flag goes before the environment; empty, it is as if there were none.
+    build(&["--build-arg", "SOURCE_DATE_EPOCH="]);
+    assert_ne!(times(&env, "dir/f").0["created"], at);
+}
+
+#[test]
+fn an_epoch_may_be_that_of_the_context() {
+    let env = env();
+    let tar = env.path("context.tar");
+    env.file("Dockerfile", "ARG SOURCE_DATE_EPOCH=context\nFROM scratch\nARG SOURCE_DATE_EPOCH\nENV E=${SOURCE_DATE_EPOCH-unset}\nCOPY f /f\n");
+    let touch = |name: &str, time: &str| {
+        tool(Command::new("touch").args(["-d", &format!("@{time}")]).arg(env.path("context").join(name)));
+    };
+    touch("f", "1234567890");
+    touch("g", "1234567891");
+    touch("Dockerfile", "5");
+    tool(Command::new("tar").arg("-cf").arg(&tar).arg("-C").arg(env.path("context")).args(["f", "g", "Dockerfile"]));
+    let input = fs::File::open(&tar).expect("a file");
+    let built = env.command(["build", "-q", "-t", "test", "-"]).stdin(input).output().expect("kiln starts");
+    crate::environment::ran(built).ok();
+    let (config, time) = times(&env, "f");
+    assert_eq!((config["created"].as_str(), time.as_str()), (Some("2009-02-13T23:31:31Z"), "2009-02-13 23:31:30"));
+    assert!(config["config"]["Env"].as_array().expect("a list").contains(&"E=1234567891".into()));
+    // A directory has no one time.
+    env.kiln(["build", "-q", "-t", "test", "."]).ok();
+    let (config, _) = times(&env, "f");
+    assert_ne!(config["created"], "2009-02-13T23:31:31Z");
+    assert!(config["config"]["Env"].as_array().expect("a list").contains(&"E=unset".into()));
+}
+
+#[test]
+fn what_no_epoch_can_be_is_refused() {
+    let env = env();
+    let epoch = |value: &str| format!("SOURCE_DATE_EPOCH={value}");
+    env.build_with(DOCKERFILE, &["--build-arg", &epoch("soon")])
+        .fails(1, &["invalid SOURCE_DATE_EPOCH: soon", "seconds since 1970"]);
+    env.build(&format!("ARG {}\n{DOCKERFILE}", epoch("contxt")))
+        .fails(1, &["Dockerfile:1:23", "invalid SOURCE_DATE_EPOCH: contxt", "did you mean `context`?"]);
+    let both = ["-o", "type=image,rewrite-timestamp=true", "-o", "type=image,rewrite-timestamp=false"];
+    env.build_with(DOCKERFILE, &both).fails(2, &["true for one output and false for another"]);
+    env.build_with(DOCKERFILE, &["-o", "type=local,dest=x,rewrite-timestamp=true"]).fails(2, &["is for images"]);
+}

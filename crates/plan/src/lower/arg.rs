@@ -4,7 +4,7 @@ use dockerfile::ast::ArgItem;
 use dockerfile::word::Variables as _;
 
 use super::scope::Scope;
-use crate::lint;
+use crate::{epoch, lint};
 
 /// Declared for the attestation scanner alone: never variables.
 const NOT_IN_ENV: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
@@ -33,7 +33,8 @@ fn declare(scope: &mut Scope<'_, '_>, item: &ArgItem) -> Option<String> {
 
 /// Returns the value, if there is one; `None` outside if the default is wrong.
 fn value(scope: &mut Scope<'_, '_>, name: &str, item: &ArgItem) -> Option<Option<String>> {
-    if let Some(given) = scope.stages.options.build_args.get(name) {
+    let given = scope.stages.options.build_args.get(name);
+    if let Some(given) = given.filter(|value| !epoch::is_unresolved(name, value)) {
         return Some(Some(given.clone()));
     }
     match &item.default {

@@ -1,11 +1,13 @@
 //! What one instruction sees of the stage it is in, and what it may do to it.
 
 use dockerfile::ast::{Command, Instruction};
-use dockerfile::word::Expanded;
+use dockerfile::word::{Expanded, Variables as _};
 use dockerfile::{Diagnostic, Span, Word};
+use image::Platform;
 use image::config::ContainerConfig;
 
 use super::stage::Stages;
+use crate::env::Env;
 use crate::op::Op;
 use crate::state::State;
 use crate::{HistoryLine, Input, VertexId, lint};
@@ -138,26 +140,48 @@ impl<'s, 'a> Scope<'s, 'a> {
     }
 
     fn step_name(&mut self, instruction: &Instruction) -> String {
-        self.steps.next(&instruction.keyword.value.to_uppercase(), &instruction.text)
+        self.steps.next(&self.state.env, &instruction.keyword.value.to_uppercase(), &instruction.text)
     }
 }
 
-/// Numbers the steps of a stage as they are shown: `[build  3/12] RUN make`.
+/// Numbers the steps of a stage as they are shown: `[build  3/12] RUN make`, and in a build for several platforms
+/// `[linux/amd64->arm64 build  3/12] RUN make`.
 #[derive(Debug)]
 pub(super) struct Steps {
-    prefix: String,
+    /// Of the stage; `None` if the build has but one.
+    platform: Option<Platform>,
+    stage: String,
     done: usize,
     total: usize,
 }
 
 impl Steps {
-    pub(super) fn new(prefix: String, total: usize) -> Self {
-        Self { prefix, done: 0, total }
+    pub(super) fn new(platform: Option<Platform>, stage: String, total: usize) -> Self {
+        Self { platform, stage, done: 0, total }
     }
 
-    pub(super) fn next(&mut self, keyword: &str, text: &str) -> String {
+    pub(super) fn next(&mut self, env: &Env, keyword: &str, text: &str) -> String {
         self.done += 1;
         let width = self.total.max(1).ilog10() as usize + 1;
-        format!("[{}{:>width$}/{}] {keyword} {text}", self.prefix, self.done, self.total)
+        let platform = self.platform.as_ref().map(|platform| format!("{platform}{} ", made_for(platform, env)));
+        let platform = platform.unwrap_or_default();
+        format!("[{platform}{}{:>width$}/{}] {keyword} {text}", self.stage, self.done, self.total)
+    }
+}
+
+/// Says what a stage that asked for its target (`ARG TARGETARCH`) works for, if that is something else than it is itself.
+fn made_for(platform: &Platform, env: &Env) -> String {
+    let whole = env.get("TARGETPLATFORM").and_then(|text| text.parse::<Platform>().ok());
+    let target = whole.or_else(|| {
+        let os = env.get("TARGETOS").unwrap_or(&platform.os);
+        Some(Platform::normalized(os, env.get("TARGETARCH")?, env.get("TARGETVARIANT")))
+    });
+    match target.filter(|target| target != platform) {
+        None => String::new(),
+        Some(target) if target.os != platform.os => format!("->{target}"),
+        Some(target) => {
+            let variant = target.variant.map(|variant| format!("/{variant}")).unwrap_or_default();
+            format!("->{}{variant}", target.architecture)
+        }
     }
 }

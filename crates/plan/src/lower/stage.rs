@@ -7,6 +7,7 @@ use super::scope::{Scope, Steps};
 use super::{instruction, put_labels};
 use crate::base::{BaseKey, Bases};
 use crate::builder::{Builder, Origin};
+use crate::env::Env;
 use crate::findings::Findings;
 use crate::graph::{Graph, Node};
 use crate::names::Source;
@@ -85,7 +86,8 @@ impl<'a> Stages<'a> {
         let stage = &dockerfile.stages[index];
         let instructions: Vec<&Instruction> =
             if node.replaced { Vec::new() } else { node.triggers.iter().chain(&stage.instructions).collect() };
-        let mut steps = Steps::new(self.prefix(stage, index, &node.platform), count(&instructions, &node.base));
+        let platform = (self.options.platforms.len() > 1).then(|| node.platform.clone());
+        let mut steps = Steps::new(platform, self.prefix(stage, index), count(&instructions, &node.base));
         let mut history = Vec::new();
         let state = self.start(index, node, &mut steps, &mut history)?;
         let parent = if let Source::Stage(parent) = node.base { Some(parent) } else { None };
@@ -100,17 +102,12 @@ impl<'a> Stages<'a> {
         whole.then_some(Lowered { root, parent, history, state })
     }
 
-    /// Returns what a step's name begins with: nothing for a file with one stage and one platform.
-    fn prefix(&self, stage: &Stage, index: usize, platform: &image::Platform) -> String {
-        let mut prefix = String::new();
-        if self.options.platforms.len() > 1 {
-            prefix = format!("{platform} ");
+    /// Returns what a step's name begins with: nothing for a file with one stage.
+    fn prefix(&self, stage: &Stage, index: usize) -> String {
+        if self.dockerfile.stages.len() == 1 {
+            return String::new();
         }
-        if self.dockerfile.stages.len() > 1 {
-            let name = stage.from.name.as_ref().map_or_else(|| format!("stage-{index}"), |name| name.value.clone());
-            prefix = format!("{prefix}{name} ");
-        }
-        prefix
+        stage.from.name.as_ref().map_or_else(|| format!("stage-{index} "), |name| format!("{} ", name.value))
     }
 
     fn start(&mut self, index: usize, node: &Node, steps: &mut Steps, history: &mut Vec<HistoryLine>) -> Option<State> {
@@ -148,7 +145,7 @@ impl<'a> Stages<'a> {
         let span = self.dockerfile.stages[index].from.image.span;
         let source = CopySource::Path { input: 0, pattern: "/".to_owned(), span };
         let op = Op::Copy(Copy { sources: vec![source], destination: "/".to_owned(), ..Copy::default() });
-        let origin = self.origin(index, span, steps.next("FROM", name));
+        let origin = self.origin(index, span, steps.next(&Env::default(), "FROM", name));
         let inputs = vec![Input::Context(ContextName::Named(name.to_owned()))];
         let root = self.builder.add(op, None, inputs, origin);
         history.push(HistoryLine { created_by: format!("FROM {name} # buildkit"), layer: Some(root) });
@@ -157,7 +154,7 @@ impl<'a> Stages<'a> {
 
     fn image(&mut self, index: usize, node: &Node, key: &BaseKey, steps: &mut Steps) -> Option<State> {
         let from = &self.dockerfile.stages[index].from;
-        let name = steps.next("FROM", &key.reference.to_string());
+        let name = steps.next(&Env::default(), "FROM", &key.reference.to_string());
         let origin = self.origin(index, from.image.span, name);
         let root = self.base_vertex(key, origin)?;
         let base = self.bases.get(key)?;

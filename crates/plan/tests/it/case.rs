@@ -10,6 +10,7 @@ use plan::{BaseKey, BaseRequest, Bases, Limits, NamedContext, Options, Plan, Res
 /// Everything that lowering came to.
 pub(crate) struct Outcome {
     pub(crate) plan: Option<Plan>,
+    pub(crate) epoch: Option<plan::Epoch>,
     pub(crate) sources: Sources,
     pub(crate) diagnostics: Diagnostics,
     /// In the order they were asked for.
@@ -89,6 +90,7 @@ pub(crate) fn lower(text: &str, options: &Options, images: &Images) -> Outcome {
     let mut requests = Vec::new();
     let source = sources.add("Dockerfile", text);
     let dockerfile = dockerfile::parse(&source, &mut diagnostics);
+    let epoch = plan::epoch(&dockerfile, options, &mut diagnostics);
     let mut known = Bases::new();
     while !diagnostics.has_errors() {
         let missing = plan::bases(&dockerfile, &known, options, &mut sources, &mut diagnostics);
@@ -102,7 +104,7 @@ pub(crate) fn lower(text: &str, options: &Options, images: &Images) -> Outcome {
     }
     let ready = !diagnostics.has_errors();
     let plan = ready.then(|| plan::lower(&dockerfile, &known, options, &mut sources, &mut diagnostics)).flatten();
-    Outcome { plan, sources, diagnostics, requests }
+    Outcome { plan, epoch, sources, diagnostics, requests }
 }
 
 fn answer(request: &BaseRequest, images: &Images, known: &mut Bases, diagnostics: &mut Diagnostics) {

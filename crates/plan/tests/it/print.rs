@@ -16,6 +16,9 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
     for diagnostic in outcome.diagnostics.items() {
         finding(&mut out, diagnostic, &outcome.sources);
     }
+    if let Some(epoch) = &outcome.epoch {
+        writeln!(out, "epoch {epoch:?}").unwrap();
+    }
     for request in &outcome.requests {
         let explicit = if request.explicit_platform { " (explicit)" } else { "" };
         writeln!(out, "needs {} for {}{explicit}", request.key.reference, request.key.platform).unwrap();

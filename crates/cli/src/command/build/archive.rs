@@ -5,6 +5,7 @@ use std::io::{self, Cursor, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
+use image::Index;
 use image::layer::{ApplyOptions, Expansion, Format, Ids, Names, TarReader, apply, decompress};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use store::{Scratch, Store};
@@ -16,8 +17,8 @@ const HEADER: usize = 512;
 
 /// What came.
 pub(super) enum Arrived<R> {
-    /// The files of an archive, until this is dropped.
-    Archive(Scratch),
+    /// The files of an archive, until they are dropped, and the time of the newest.
+    Archive(Scratch, Option<i64>),
     /// Something else: a Dockerfile, still to be read.
     Text(io::Chain<Cursor<Vec<u8>>, R>),
 }
@@ -37,8 +38,10 @@ pub(super) fn receive<R: Read + Send + 'static>(
         return Ok(Arrived::Text(whole));
     }
     let scratch = store.scratch()?;
-    unpack(whole, scratch.path()).map_err(|failure| failure.context(format!("failed to unpack {what}")))?;
-    Ok(Arrived::Archive(scratch))
+    let unpacked = unpack(whole, scratch.path());
+    let index = unpacked.map_err(|failure| failure.context(format!("failed to unpack {what}")))?;
+    let newest = index.entries().iter().map(|entry| entry.metadata.mtime.seconds).max();
+    Ok(Arrived::Archive(scratch, newest))
 }
 
 fn is_archive(start: &[u8]) -> bool {
@@ -51,11 +54,10 @@ fn is_archive(start: &[u8]) -> bool {
 }
 
 /// Owners do not count in a context, so none is set.
-fn unpack(archive: impl Read + Send + 'static, directory: &Path) -> Result<(), Failure> {
+fn unpack(archive: impl Read + Send + 'static, directory: &Path) -> Result<Index, Failure> {
     let (overlay, _) = store::layer_flavor();
     let options = ApplyOptions { overlay, ids: Ids::Ignore, names: Names::Archive, ..ApplyOptions::default() };
-    apply(decompress(archive, Expansion::default())?, File::open(directory)?.as_fd(), &[], &options)?;
-    Ok(())
+    Ok(apply(decompress(archive, Expansion::default())?, File::open(directory)?.as_fd(), &[], &options)?)
 }
 
 /// Opens a file of an unpacked archive; no link in it leads out of it.

@@ -170,7 +170,10 @@ pub(crate) struct Options {
     pub(crate) mirrors: Vec<(String, String)>,
     /// Instead of building.
     pub(crate) call: Option<Call>,
+    /// `SOURCE_DATE_EPOCH`, once the Dockerfile was read: it may be said there.
     pub(crate) epoch: Option<i64>,
+    /// No file of a new layer is later than `epoch`.
+    pub(crate) rewrite_timestamps: bool,
     pub(crate) secrets: SecretSources,
 }
 
@@ -215,8 +218,7 @@ impl Arguments {
             let failure = Failure::new("--output type=docker holds an image for one platform, and there are several");
             return Err(failure.help("type=oci holds them all").code(2));
         }
-        let build_args = self.build_arg.iter().filter_map(|a| build_arg(a)).collect::<BTreeMap<_, _>>();
-        let epoch = epoch(&build_args)?;
+        let build_args = build_args(&self.build_arg);
         let contexts = self.build_context.iter().map(|c| context(c)).collect::<Result<BTreeMap<_, _>, _>>()?;
         let limits = Limits {
             add_hosts: self.add_host.iter().map(|h| host(h)).collect::<Result<_, _>>()?,
@@ -245,17 +247,29 @@ impl Arguments {
             file: self.file,
             tags,
             contexts,
-            outputs,
             annotations: pairs("--annotation", &self.annotation)?,
             pull: self.pull,
             iidfile: self.iidfile,
             metadata_file: self.metadata_file,
             progress: if self.quiet { Mode::Quiet } else { Mode::parse(&self.progress)? },
             mirrors: self.registry.mirrors,
-            epoch,
+            epoch: None,
+            rewrite_timestamps: rewrite_timestamps(&outputs)?,
+            outputs,
             secrets: SecretSources::parse(&self.secret)?,
         })
     }
+}
+
+/// Returns what `rewrite-timestamp` of all outputs comes to: they share one image.
+fn rewrite_timestamps(outputs: &[Output]) -> Result<bool, Failure> {
+    let mut given = outputs.iter().filter_map(|output| output.rewrite_timestamp);
+    let first = given.next();
+    if given.any(|other| Some(other) != first) {
+        let failure = Failure::new("--output: rewrite-timestamp is true for one output and false for another");
+        return Err(failure.help("all outputs of a build have the same image: say the same for all").code(2));
+    }
+    Ok(first.unwrap_or(true))
 }
 
 /// Returns each platform once, where it was named first.
@@ -272,15 +286,13 @@ fn build_arg(text: &str) -> Option<(String, String)> {
     }
 }
 
-/// `SOURCE_DATE_EPOCH` as a build argument, else from the environment (reference: section 13).
-fn epoch(build_args: &BTreeMap<String, String>) -> Result<Option<i64>, Failure> {
-    let value = build_args.get("SOURCE_DATE_EPOCH").cloned().or_else(|| settings::non_empty("SOURCE_DATE_EPOCH"));
-    match value.as_deref() {
-        None | Some("") => Ok(None),
-        Some(text) => text.parse().map(Some).map_err(|_| {
-            Failure::new(format!("invalid SOURCE_DATE_EPOCH: {text}")).help("expected seconds since 1970")
-        }),
+/// Reads `--build-arg`; `SOURCE_DATE_EPOCH` of the environment is one of its own accord, as with buildx.
+fn build_args(flags: &[String]) -> BTreeMap<String, String> {
+    let mut args: BTreeMap<_, _> = flags.iter().filter_map(|a| build_arg(a)).collect();
+    if let Some(epoch) = settings::non_empty(plan::EPOCH_ARGUMENT) {
+        args.entry(plan::EPOCH_ARGUMENT.to_owned()).or_insert(epoch);
     }
+    args
 }
 
 fn pairs(flag: &str, texts: &[String]) -> Result<Vec<(String, String)>, Failure> {

@@ -33,6 +33,8 @@ pub(crate) struct Input {
     /// The Dockerfile's own ignore file, if there is one.
     own_ignore: Option<PathBuf>,
     named: BTreeMap<String, PathBuf>,
+    /// When the files of contexts were made, as far as their sources say: those of an archive do, a directory's do not.
+    times: BTreeMap<ContextName, i64>,
 }
 
 /// Reads the Dockerfile, checks that the contexts exist, and imports OCI layouts that serve as contexts.
@@ -44,7 +46,7 @@ pub(crate) fn read(options: &Options, store: &Store, sources: &mut Sources) -> R
     let (name, text, path) = dockerfile(options, main.as_deref())?;
     let named = named_contexts(options, store)?;
     let own_ignore = path.map(|p| append(&p, ".dockerignore")).filter(|p| p.is_file());
-    Ok(Input { dockerfile: sources.add(name, text), main, unpacked: None, own_ignore, named })
+    Ok(Input { dockerfile: sources.add(name, text), main, unpacked: None, own_ignore, named, times: BTreeMap::new() })
 }
 
 /// An archive on stdin is the context, and has the Dockerfile in it; anything else is the Dockerfile.
@@ -57,9 +59,9 @@ fn from_stdin(options: &Options, store: &Store, sources: &mut Sources) -> Result
         }
         Arrived::Text(input) => {
             let dockerfile = sources.add("Dockerfile", text(input, "stdin")?);
-            Ok(Input { dockerfile, main: None, unpacked: None, own_ignore: None, named })
+            Ok(Input { dockerfile, main: None, unpacked: None, own_ignore: None, named, times: BTreeMap::new() })
         }
-        Arrived::Archive(scratch) => {
+        Arrived::Archive(scratch, newest) => {
             let path = archive::within(name);
             let lower = options.file.is_none().then(|| Path::new("dockerfile"));
             let mut opened = archive::open(scratch.path(), &path);
@@ -70,7 +72,8 @@ fn from_stdin(options: &Options, store: &Store, sources: &mut Sources) -> Result
                 opened.map_err(|e| Failure::from_error(&e).context(format!("failed to read {name} of stdin")))?;
             let dockerfile = sources.add(name, text(file, name)?);
             let own_ignore = Some(append(&path, ".dockerignore"));
-            Ok(Input { dockerfile, main: None, unpacked: Some(scratch), own_ignore, named })
+            let times = newest.into_iter().map(|time| (ContextName::Main, time)).collect();
+            Ok(Input { dockerfile, main: None, unpacked: Some(scratch), own_ignore, named, times })
         }
     }
 }
@@ -112,6 +115,11 @@ impl Input {
             contexts.insert(name.clone(), context);
         }
         Ok(contexts)
+    }
+
+    /// Returns when the files of a context were made, if its source says so.
+    pub(crate) fn time(&self, context: &ContextName) -> Option<i64> {
+        self.times.get(context).copied()
     }
 
     /// Reads the patterns that hide paths of the build context; `None` for an empty context.

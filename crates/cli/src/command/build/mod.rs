@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::sync::mpsc;
 
 use dockerfile::{Diagnostics, Dockerfile, Sources};
-use plan::{Bases, ContextName, Plan};
+use plan::{Bases, ContextName, EPOCH_ARGUMENT, Epoch, Plan};
 use registry::Registry;
 use solver::{Cancel, Context, Contexts, LocalWorker, Solution, WorkerSettings};
 use store::Store;
@@ -49,6 +49,7 @@ impl Arguments {
             return call::run(call, &options, &input, &store, &dockerfile, sources, diagnostics);
         }
         failure::stop_on_errors(&diagnostics, &sources)?;
+        options.epoch = epoch(&dockerfile, &mut options.plan, &input, &sources)?;
         dockerfile::lint(&dockerfile, &mut diagnostics);
         failure::stop_on_errors(&diagnostics, &sources)?;
         let mut found = Diagnostics::default();
@@ -116,6 +117,27 @@ impl Arguments {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Finds out `SOURCE_DATE_EPOCH`. The time of a context takes the place of its name among the arguments; if it has none,
+/// nothing does.
+fn epoch(
+    dockerfile: &Dockerfile,
+    options: &mut plan::Options,
+    input: &input::Input,
+    sources: &Sources,
+) -> Result<Option<i64>, Failure> {
+    let mut diagnostics = Diagnostics::default();
+    let found = plan::epoch(dockerfile, options, &mut diagnostics);
+    failure::stop_on_errors(&diagnostics, sources)?;
+    let name = match found {
+        Some(Epoch::Context(name)) => name,
+        Some(Epoch::Seconds(seconds)) => return Ok(Some(seconds)),
+        None => return Ok(None),
+    };
+    let time = input.time(&name);
+    options.build_args.extend(time.map(|seconds| (EPOCH_ARGUMENT.to_owned(), seconds.to_string())));
+    Ok(time)
 }
 
 /// Resolves base images and lowers. Triggers of a base may need further images, so this goes round until none is missing.

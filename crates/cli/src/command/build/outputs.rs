@@ -79,8 +79,8 @@ pub(super) fn write(
     });
     for output in &options.outputs {
         match (output.kind, &built) {
-            (OutputKind::Local, _) => output::tree::directory(store, &files()?, output)?,
-            (OutputKind::Tar, _) => output::tree::tar(store, &files()?, output)?,
+            (OutputKind::Local, _) => output::tree::directory(store, &files()?, options.epoch, output)?,
+            (OutputKind::Tar, _) => output::tree::tar(store, &files()?, options.epoch, output)?,
             (OutputKind::Push, Some(built)) => output::push(output, built, store, registry)?,
             (OutputKind::Oci | OutputKind::Docker, Some(built)) => {
                 output::built_archive(output, built, store, registry)?;
@@ -164,7 +164,7 @@ fn draft(options: &Options, targets: &[Made<'_>]) -> Draft {
     Draft {
         images: targets.iter().map(|made| draft_image(options, made)).collect(),
         compression: Compression::default(),
-        epoch: options.epoch,
+        epoch: options.epoch.filter(|_| options.rewrite_timestamps),
         annotations: options.annotations.iter().cloned().collect(),
     }
 }
