@@ -91,8 +91,9 @@ pub(crate) fn model(arguments: &[&str]) -> Result<()> {
 fn environment(command: &mut Command, long: bool) {
     // A namespace test that cannot run is a failure here, not a skip.
     command.env("REQUIRE_USERNS", "1").env("REQUIRE_TOOLS", "1");
+    command.env("KILN_MODEL_SEQUENCES", if long { "100000" } else { "1000" });
     if long {
-        command.env("PROPTEST_CASES", "10000").env("KILN_TEST_LONG", "1");
+        command.env("PROPTEST_CASES", "10000").env("KILN_CRASH_POINTS", "all");
     }
 }
 
