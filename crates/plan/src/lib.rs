@@ -10,6 +10,7 @@ mod digest;
 mod env;
 mod epoch;
 mod findings;
+mod git;
 mod globals;
 mod graph;
 mod lint;
@@ -29,6 +30,7 @@ pub use base::{BaseKey, BaseRequest, Bases, ResolvedBase};
 pub use chmod::InvalidChmod;
 pub use digest::OpDigest;
 pub use epoch::{EPOCH_ARGUMENT, Epoch, epoch};
+pub use git::{Credentials, GitSource, InvalidGit, is_commit, redacted};
 pub use op::{
     Cache, CacheSharing, Chmod, Copy, CopySource, Limits, Mount, MountKind, Op, Run, RunNetwork, RunSecurity, Script,
     SecretEnv, SecretRef, Workdir,
