@@ -18,6 +18,7 @@ mod download;
 mod endpoint;
 mod error;
 mod fetch;
+pub mod git;
 mod http;
 mod pull;
 mod push;
@@ -59,6 +60,8 @@ pub struct Options {
     pub certs_dirs: Vec<PathBuf>,
     /// Transfers at once; 0 for the default.
     pub concurrency: usize,
+    /// What git may know of the caller.
+    pub git: git::GitOptions,
 }
 
 /// Registries as they can be reached from here. Cheap to clone; one per process is enough.
@@ -68,6 +71,7 @@ pub struct Registry {
     slots: Arc<Slots>,
     concurrency: usize,
     known: Arc<Mutex<Known>>,
+    git: git::Git,
 }
 
 /// What was learned on the way.
@@ -122,7 +126,13 @@ impl Registry {
             slots: Arc::new(Slots::new(concurrency)),
             concurrency,
             known: Arc::default(),
+            git: git::Git::new(options.git),
         }
+    }
+
+    /// Returns the way to git repositories.
+    pub fn git(&self) -> &git::Git {
+        &self.git
     }
 
     fn concurrency(&self) -> usize {
