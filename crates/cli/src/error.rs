@@ -69,7 +69,8 @@ impl Failure {
 
 /// What the crate that failed says would help.
 fn help_of(error: &(dyn Error + 'static)) -> Option<String> {
-    error.downcast_ref::<registry::Error>().and_then(registry::Error::help)
+    let of_git = || error.downcast_ref::<registry::git::GitError>().and_then(registry::git::GitError::help);
+    error.downcast_ref::<registry::Error>().and_then(registry::Error::help).or_else(of_git)
 }
 
 /// The lines as they go to stderr.

@@ -70,7 +70,25 @@ pub(crate) fn registry_options(mirrors: Vec<(String, String)>) -> registry::Opti
         docker_config: docker.map(|dir| dir.join("config.json")),
         registries_conf,
         certs_dirs: vec!["/etc/containers/certs.d".into(), "/etc/docker/certs.d".into()],
+        git: git_options(),
         ..registry::Options::default()
+    }
+}
+
+/// What git is told of the caller: how to reach servers, and as whom.
+fn git_options() -> registry::git::GitOptions {
+    let mut variables = Vec::new();
+    for name in ["http_proxy", "https_proxy", "no_proxy", "all_proxy"] {
+        variables.extend([name.to_owned(), name.to_uppercase()]);
+    }
+    let others =
+        ["SSH_AUTH_SOCK", "GIT_SSH_COMMAND", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+    variables.extend(others.map(str::to_owned));
+    let variables = variables.into_iter().filter_map(|name| env::var_os(&name).map(|value| (name, value)));
+    registry::git::GitOptions {
+        path: env::var_os("PATH").unwrap_or_default(),
+        variables: variables.collect(),
+        home: home(),
     }
 }
 

@@ -85,6 +85,12 @@ pub enum SolveErrorKind {
     /// The layers of a base image could not be fetched.
     #[error("failed to fetch the base image")]
     Base(#[source] Box<registry::Error>),
+    /// Files of a git repository could not be fetched.
+    #[error("failed to fetch files of a git repository")]
+    Git(#[source] registry::git::GitError),
+    /// A ref stands for another commit than it should.
+    #[error("expected checksum to match {expected}, got {got}")]
+    GitChecksum { expected: String, got: String },
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error("failed to run {:?}", .argv.join(" "))]

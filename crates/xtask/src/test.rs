@@ -22,6 +22,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("podman", "podman"),
     ("runc", "runc"),
     ("strace", "strace"),
+    ("git", "git"),
     ("setfattr", "attr"),
     ("setcap", "libcap2-bin"),
     ("script", "bsdutils"),

@@ -15,6 +15,7 @@ mod crash;
 mod debian;
 mod drafts;
 mod environment;
+mod git;
 mod images;
 mod lint;
 mod mounts;

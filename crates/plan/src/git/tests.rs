@@ -79,9 +79,8 @@ fn a_fragment_names_ref_and_subdirectory() {
 
 #[test]
 fn a_query_says_the_same_and_more() {
-    let source = parse(&format!(
-        "https://h/r.git?branch=main&subdir=/a/b/&checksum=0123ABCD&keep-git-dir&submodules=false&mtime=commit"
-    ));
+    let source =
+        parse("https://h/r.git?branch=main&subdir=/a/b/&checksum=0123ABCD&keep-git-dir&submodules=false&mtime=commit");
     assert_eq!(source.reference.as_deref(), Some("refs/heads/main"));
     assert_eq!((source.subdir.as_str(), source.checksum.as_deref()), ("a/b", Some("0123abcd")));
     assert!(source.keep_git_dir == Some(true) && !source.submodules && source.commit_times == Some(true));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use image::{Platform, Reference};
-use plan::{Limits, RunNetwork};
+use plan::{GitSource, Limits, RunNetwork};
 use sandbox::Rlimit;
 
 use super::call::Call;
@@ -18,7 +18,7 @@ use crate::{resolve, settings};
 #[derive(Args, Debug)]
 #[command(args_override_self = true)]
 pub(crate) struct Arguments {
-    /// Directory of the build context; `-` reads it from stdin as a tar, compressed or not, or a Dockerfile without a context
+    /// Build context: a directory, a git repository (URL[#REF[:DIRECTORY]]), or `-` for a tar or a Dockerfile on stdin
     context: String,
     /// Dockerfile [default: CONTEXT/Dockerfile]; `-` for stdin
     #[arg(short, long, value_name = "PATH")]
@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
     /// Value of an ARG; without a value, from the environment (repeatable)
     #[arg(long, value_name = "NAME[=VALUE]")]
     build_arg: Vec<String>,
-    /// Another context: a directory, docker-image://REF or oci-layout://PATH[:TAG|@DIGEST] (repeatable)
+    /// Another context: a directory, a git repository, docker-image://REF or oci-layout://PATH[:TAG|@DIGEST] (repeatable)
     #[arg(long, value_name = "NAME=VALUE")]
     build_context: Vec<String>,
     /// Platform to build for; several give an index of images (repeatable, or with commas)
@@ -181,6 +181,7 @@ pub(crate) struct Options {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum ContextValue {
     Directory(PathBuf),
+    Git(Box<GitSource>),
     Image(Reference),
     /// Path of an OCI layout and the tag or digest after it.
     Layout {
@@ -310,7 +311,9 @@ fn context(text: &str) -> Result<(String, ContextValue), Failure> {
     let Some((name, value)) = text.split_once('=').filter(|(name, value)| !name.is_empty() && !value.is_empty()) else {
         return Err(Failure::new(format!("--build-context {text}: expected NAME=VALUE")).code(2));
     };
-    let unsupported = |what: &str| Failure::new(format!("--build-context {text}: {what} is not supported yet")).code(2);
+    let unsupported = |what: &str| {
+        Failure::new(format!("--build-context {}: {what} is not supported yet", plan::redacted(text))).code(2)
+    };
     let value = if let Some(reference) = value.strip_prefix("docker-image://") {
         ContextValue::Image(resolve::reference(reference)?.or_latest())
     } else if let Some(layout) = value.strip_prefix("oci-layout://") {
@@ -318,7 +321,10 @@ fn context(text: &str) -> Result<(String, ContextValue), Failure> {
         ContextValue::Layout { path: path.into(), selector }
     } else if value.starts_with("target:") {
         return Err(unsupported("a bake target"));
-    } else if value.starts_with("git@") || value.contains("://") {
+    } else if let Some(source) = GitSource::parse(value) {
+        let invalid = |error| Failure::from_error(&error).context(format!("--build-context {name}")).code(2);
+        ContextValue::Git(Box::new(source.map_err(invalid)?))
+    } else if value.contains("://") {
         return Err(unsupported("a remote context"));
     } else {
         ContextValue::Directory(value.into())
@@ -339,7 +345,7 @@ fn split_layout(text: &str) -> (&str, Option<String>) {
 
 fn named_context(name: &str, value: &ContextValue) -> plan::NamedContext {
     match value {
-        ContextValue::Directory(_) => plan::NamedContext::Directory,
+        ContextValue::Directory(_) | ContextValue::Git(_) => plan::NamedContext::Directory,
         ContextValue::Image(reference) => plan::NamedContext::Image(reference.clone()),
         ContextValue::Layout { .. } => plan::NamedContext::Image(super::input::layout_name(name)),
     }

@@ -9,13 +9,16 @@ use dockerfile::diagnostic::nearest;
 use dockerfile::ignore::Ignore;
 use dockerfile::{Source, Sources};
 use image::Reference;
-use plan::{ContextName, Input as PlanInput, Plan};
+use plan::{ContextName, GitSource, Input as PlanInput, Plan};
+use registry::Registry;
 use solver::{Context, Contexts};
 use store::{Scratch, Store};
 
 use super::archive::{self, Arrived};
 use super::arguments::{ContextValue, Options};
+use super::git;
 use crate::error::Failure;
+use crate::progress::Mode;
 use crate::resolve::LAYOUT_HOST;
 
 /// Larger Dockerfiles are refused before they are parsed.
@@ -27,65 +30,130 @@ const IGNORE_LIMIT: u64 = 16 << 20;
 pub(crate) struct Input {
     pub(crate) dockerfile: Source,
     /// `None` for an empty context.
-    main: Option<PathBuf>,
-    /// Where the main context was unpacked, if it came as an archive.
-    unpacked: Option<Scratch>,
+    main: Option<Place>,
     /// The Dockerfile's own ignore file, if there is one.
     own_ignore: Option<PathBuf>,
-    named: BTreeMap<String, PathBuf>,
-    /// When the files of contexts were made, as far as their sources say: those of an archive do, a directory's do not.
+    named: BTreeMap<String, Named>,
+    /// When the files of contexts were made, as far as their sources say: those of an archive or a commit do, a
+    /// directory's do not.
     times: BTreeMap<ContextName, i64>,
+    mode: Mode,
+}
+
+/// Where the files of the main context are.
+#[derive(Debug)]
+enum Place {
+    /// A directory of the caller.
+    Directory(PathBuf),
+    /// Files from elsewhere: paths are meant within it, and no link in it leads out of it.
+    Closed { root: PathBuf, _unpacked: Option<Scratch> },
+}
+
+/// A named context that is read when the plan needs it.
+#[derive(Debug)]
+enum Named {
+    Directory(PathBuf),
+    Git(GitSource),
 }
 
 /// Reads the Dockerfile, checks that the contexts exist, and imports OCI layouts that serve as contexts.
-pub(crate) fn read(options: &Options, store: &Store, sources: &mut Sources) -> Result<Input, Failure> {
+pub(crate) fn read(
+    options: &Options,
+    store: &Store,
+    registry: &Registry,
+    sources: &mut Sources,
+) -> Result<Input, Failure> {
     if options.context == "-" && options.file.as_deref() != Some("-") {
         return from_stdin(options, store, sources);
+    }
+    if let Some(source) = git::context(options)? {
+        let named = named_contexts(options, store)?;
+        let tree = git::tree(&source, store, registry, options.progress)?;
+        let place = Place::Closed { root: tree.directory, _unpacked: None };
+        let input = closed(options, place, &source.url, named, sources)?;
+        return Ok(Input { times: times(Some(tree.time)), ..input });
     }
     let main = main_context(options)?;
     let (name, text, path) = dockerfile(options, main.as_deref())?;
     let named = named_contexts(options, store)?;
     let own_ignore = path.map(|p| append(&p, ".dockerignore")).filter(|p| p.is_file());
-    Ok(Input { dockerfile: sources.add(name, text), main, unpacked: None, own_ignore, named, times: BTreeMap::new() })
+    let main = main.map(Place::Directory);
+    Ok(Input {
+        dockerfile: sources.add(name, text),
+        main,
+        own_ignore,
+        named,
+        times: BTreeMap::new(),
+        mode: options.progress,
+    })
 }
 
 /// An archive on stdin is the context, and has the Dockerfile in it; anything else is the Dockerfile.
 fn from_stdin(options: &Options, store: &Store, sources: &mut Sources) -> Result<Input, Failure> {
     let named = named_contexts(options, store)?;
-    let name = options.file.as_deref().unwrap_or("Dockerfile");
     match archive::receive(io::stdin(), "stdin", store)? {
         Arrived::Text(_) if options.file.is_some() => {
             Err(Failure::new("stdin is not an archive").help("with --file, it has to hold the build context as a tar"))
         }
         Arrived::Text(input) => {
             let dockerfile = sources.add("Dockerfile", text(input, "stdin")?);
-            Ok(Input { dockerfile, main: None, unpacked: None, own_ignore: None, named, times: BTreeMap::new() })
+            Ok(Input {
+                dockerfile,
+                main: None,
+                own_ignore: None,
+                named,
+                times: BTreeMap::new(),
+                mode: options.progress,
+            })
         }
         Arrived::Archive(scratch, newest) => {
-            let path = archive::within(name);
-            let lower = options.file.is_none().then(|| Path::new("dockerfile"));
-            let mut opened = archive::open(scratch.path(), &path);
-            if let (Err(_), Some(lower)) = (&opened, lower) {
-                opened = archive::open(scratch.path(), lower).or(opened);
-            }
-            let file =
-                opened.map_err(|e| Failure::from_error(&e).context(format!("failed to read {name} of stdin")))?;
-            let dockerfile = sources.add(name, text(file, name)?);
-            let own_ignore = Some(append(&path, ".dockerignore"));
-            let times = newest.into_iter().map(|time| (ContextName::Main, time)).collect();
-            Ok(Input { dockerfile, main: None, unpacked: Some(scratch), own_ignore, named, times })
+            let place = Place::Closed { root: scratch.path().to_owned(), _unpacked: Some(scratch) };
+            let input = closed(options, place, "stdin", named, sources)?;
+            Ok(Input { times: times(newest), ..input })
         }
     }
 }
 
-fn named_contexts(options: &Options, store: &Store) -> Result<BTreeMap<String, PathBuf>, Failure> {
+fn times(main: Option<i64>) -> BTreeMap<ContextName, i64> {
+    main.into_iter().map(|time| (ContextName::Main, time)).collect()
+}
+
+/// Reads the Dockerfile of a context that came from elsewhere; it is in there, too, unless it comes from stdin.
+fn closed(
+    options: &Options,
+    place: Place,
+    what: &str,
+    named: BTreeMap<String, Named>,
+    sources: &mut Sources,
+) -> Result<Input, Failure> {
+    let (Place::Closed { root, .. } | Place::Directory(root)) = &place;
+    let (dockerfile, own_ignore) = match options.file.as_deref() {
+        Some("-") if options.context != "-" => (sources.add("Dockerfile", text(io::stdin().lock(), "stdin")?), None),
+        file => {
+            let name = file.unwrap_or("Dockerfile");
+            let path = archive::within(name);
+            let lower = file.is_none().then(|| Path::new("dockerfile"));
+            let mut opened = archive::open(root, &path);
+            if let (Err(_), Some(lower)) = (&opened, lower) {
+                opened = archive::open(root, lower).or(opened);
+            }
+            let file =
+                opened.map_err(|e| Failure::from_error(&e).context(format!("failed to read {name} of {what}")))?;
+            (sources.add(name, text(file, name)?), Some(append(&path, ".dockerignore")))
+        }
+    };
+    Ok(Input { dockerfile, main: Some(place), own_ignore, named, times: BTreeMap::new(), mode: options.progress })
+}
+
+fn named_contexts(options: &Options, store: &Store) -> Result<BTreeMap<String, Named>, Failure> {
     let mut named = BTreeMap::new();
     for (context, value) in &options.contexts {
         match value {
             ContextValue::Directory(path) => {
                 check_directory(path).map_err(|f| f.context(format!("build context `{context}`")))?;
-                named.insert(context.clone(), path.clone());
+                named.insert(context.clone(), Named::Directory(path.clone()));
             }
+            ContextValue::Git(source) => drop(named.insert(context.clone(), Named::Git((**source).clone()))),
             ContextValue::Image(_) => {}
             ContextValue::Layout { path, selector } => import_layout(store, context, path, selector.as_deref())?,
         }
@@ -95,7 +163,7 @@ fn named_contexts(options: &Options, store: &Store) -> Result<BTreeMap<String, P
 
 impl Input {
     /// Opens the contexts that the plan reads, no others.
-    pub(crate) fn contexts(&self, plan: &Plan, store: &Store) -> Result<Contexts, Failure> {
+    pub(crate) fn contexts(&self, plan: &Plan, store: &Store, registry: &Registry) -> Result<Contexts, Failure> {
         let mut contexts = Contexts::default();
         let names = plan.vertices.iter().flat_map(|v| &v.inputs).filter_map(|input| match input {
             PlanInput::Context(name) => Some(name),
@@ -108,7 +176,14 @@ impl Input {
             let context = match name {
                 ContextName::Main => self.open_main(store)?,
                 ContextName::Named(key) => match self.named.get(key) {
-                    Some(path) => Context::open(path, ignore_file(&path.join(".dockerignore"))?, store)?,
+                    Some(Named::Directory(path)) => {
+                        Context::open(path, ignore_file(&path.join(".dockerignore"))?, store)?
+                    }
+                    Some(Named::Git(source)) => {
+                        let tree = git::tree(source, store, registry, self.mode)
+                            .map_err(|failure| failure.context(format!("build context `{key}`")))?;
+                        Context::transient(&tree.directory, ignore_within(&tree.directory, None)?, store)?
+                    }
                     None => return Err(Failure::new(format!("no build context named `{key}`"))),
                 },
             };
@@ -124,27 +199,32 @@ impl Input {
 
     /// Reads the patterns that hide paths of the build context; `None` for an empty context.
     pub(crate) fn ignore(&self) -> Result<Option<Ignore>, Failure> {
-        if let Some(scratch) = &self.unpacked {
-            let files = [self.own_ignore.as_deref(), Some(Path::new(".dockerignore"))];
-            let file = files.into_iter().flatten().find_map(|path| archive::open(scratch.path(), path).ok());
-            let ignore = match file {
-                Some(file) => read_ignore(file).map_err(|f| f.context(".dockerignore of the archive"))?,
-                None => Ignore::from_patterns([])?,
-            };
-            return Ok(Some(ignore));
+        match &self.main {
+            None => Ok(None),
+            Some(Place::Closed { root, .. }) => ignore_within(root, self.own_ignore.as_deref()).map(Some),
+            Some(Place::Directory(root)) => {
+                let file = self.own_ignore.clone().unwrap_or_else(|| root.join(".dockerignore"));
+                ignore_file(&file).map(Some)
+            }
         }
-        let Some(root) = &self.main else { return Ok(None) };
-        let file = self.own_ignore.clone().unwrap_or_else(|| root.join(".dockerignore"));
-        ignore_file(&file).map(Some)
     }
 
     fn open_main(&self, store: &Store) -> Result<Context, Failure> {
         let Some(ignore) = self.ignore()? else { return Ok(Context::empty()) };
-        match (&self.unpacked, &self.main) {
-            (Some(scratch), _) => Ok(Context::transient(scratch.path(), ignore, store)?),
-            (None, Some(root)) => Ok(Context::open(root, ignore, store)?),
-            (None, None) => Ok(Context::empty()),
+        match &self.main {
+            Some(Place::Closed { root, .. }) => Ok(Context::transient(root, ignore, store)?),
+            Some(Place::Directory(root)) => Ok(Context::open(root, ignore, store)?),
+            None => Ok(Context::empty()),
         }
+    }
+}
+
+/// Reads the ignore file of a context that came from elsewhere: the Dockerfile's own, or the common one.
+fn ignore_within(root: &Path, own: Option<&Path>) -> Result<Ignore, Failure> {
+    let files = [own, Some(Path::new(".dockerignore"))];
+    match files.into_iter().flatten().find_map(|path| archive::open(root, path).ok()) {
+        Some(file) => read_ignore(file).map_err(|f| f.context(".dockerignore of the build context")),
+        None => Ok(Ignore::from_patterns([])?),
     }
 }
 
@@ -153,9 +233,10 @@ fn main_context(options: &Options) -> Result<Option<PathBuf>, Failure> {
     if text == "-" {
         return Ok(None);
     }
-    if text.contains("://") || text.starts_with("git@") || text.starts_with("github.com/") {
-        return Err(Failure::new(format!("build context `{text}`: remote contexts are not supported yet"))
-            .help("give a directory"));
+    if text.contains("://") {
+        let shown = plan::redacted(text);
+        return Err(Failure::new(format!("build context `{shown}`: contexts over HTTP are not supported yet"))
+            .help("give a directory or a git repository"));
     }
     let path = PathBuf::from(text);
     check_directory(&path).map_err(|f| f.context(format!("build context `{text}`")))?;

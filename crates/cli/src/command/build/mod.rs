@@ -4,6 +4,7 @@ mod archive;
 mod arguments;
 mod call;
 mod failure;
+mod git;
 pub(crate) mod input;
 pub(crate) mod outputs;
 mod secrets;
@@ -42,7 +43,7 @@ impl Arguments {
         let store = open_store(root)?;
         let registry = Registry::new(registry_options(std::mem::take(&mut options.mirrors)));
         let mut sources = Sources::default();
-        let input = input::read(&options, &store, &mut sources)?;
+        let input = input::read(&options, &store, &registry, &mut sources)?;
         let mut diagnostics = Diagnostics::default();
         let dockerfile = dockerfile::parse(&input.dockerfile, &mut diagnostics);
         if let Some(call) = options.call {
@@ -54,7 +55,7 @@ impl Arguments {
         failure::stop_on_errors(&diagnostics, &sources)?;
         let mut found = Diagnostics::default();
         let plan = lower(&dockerfile, &options, &store, &registry, &mut sources, &mut found)?;
-        let contexts = input.contexts(&plan, &store)?;
+        let contexts = input.contexts(&plan, &store, &registry)?;
         if let Some(ignore) = contexts.get(&ContextName::Main).and_then(Context::ignore) {
             found.extend(lint::ignored_copies(&plan, ignore, &sources));
         }

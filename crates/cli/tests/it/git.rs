@@ -1,0 +1,159 @@
+//! Git repositories as build contexts and as sources of `ADD`, from a server of the test's own.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use testkit::{GitServer, Repository};
+
+use crate::environment::{Ran, TestEnv};
+
+const DOCKERFILE: &str = "FROM scratch\nCOPY . /\n";
+
+/// A repository with a context at its root and another one below `sub`.
+fn sample(server: &GitServer) -> (Repository, String) {
+    let repository = server.repository("app.git");
+    repository.file("Dockerfile", DOCKERFILE).file(".dockerignore", "hidden\n").file("hidden", "h").file("a", "one");
+    repository.file("sub/Dockerfile", DOCKERFILE).file("sub/run.sh", "#!/bin/sh\n").file("other/Other.df", DOCKERFILE);
+    fs::set_permissions(repository.path().join("sub/run.sh"), fs::Permissions::from_mode(0o755)).expect("a mode");
+    symlink("/etc", repository.path().join("way")).expect("a link");
+    let commit = repository.commit("first");
+    repository.git(&["tag", "--annotate", "--message=v1", "v1"]);
+    (repository, commit)
+}
+
+fn build(env: &TestEnv, context: &str, flags: &[&str]) -> Ran {
+    env.kiln(["build", "--progress=plain", "-t", "test"].into_iter().chain(flags.iter().copied()).chain([context]))
+}
+
+/// What is in the image: `path mode`, sorted.
+fn files(env: &TestEnv) -> Vec<String> {
+    let out = env.path("out.tar");
+    env.kiln(["save", "test", "-o", out.to_str().expect("UTF-8")]).ok();
+    let _ = fs::remove_dir_all(env.path("tree"));
+    env.file("Export", "FROM test\n");
+    let tree = env.path("tree");
+    env.kiln(["build", "-q", "-f", "Export", "-o", tree.to_str().expect("UTF-8"), "."]).ok();
+    let mut found = Vec::new();
+    walk(&tree, &tree, &mut found);
+    found.sort();
+    found
+}
+
+fn walk(root: &std::path::Path, at: &std::path::Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(at).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        let metadata = path.symlink_metadata().expect("metadata");
+        let shown = path.strip_prefix(root).expect("below").display().to_string();
+        found.push(format!("{shown} {:o}", metadata.permissions().mode() & 0o7777));
+        if metadata.is_dir() {
+            walk(root, &path, found);
+        }
+    }
+}
+
+fn read(env: &TestEnv, path: &str) -> String {
+    fs::read_to_string(env.path("tree").join(path)).expect("a file")
+}
+
+#[test]
+fn a_repository_is_a_context() {
+    let server = GitServer::new();
+    let (repository, first) = sample(&server);
+    let env = TestEnv::new();
+    let url = server.url("app.git");
+    build(&env, &url, &[]).ok();
+    let found = files(&env);
+    assert!(found.contains(&"a 644".to_owned()) && found.contains(&"sub/run.sh 755".to_owned()), "{found:?}");
+    assert!(!found.iter().any(|f| f.starts_with("hidden") || f.starts_with(".git ")), "{found:?}");
+    assert_eq!(build(&env, &url, &[]).ok().counts().0, 0, "nothing is new");
+
+    repository.file("a", "two").commit("second");
+    build(&env, &url, &[]).ok();
+    files(&env);
+    assert_eq!(read(&env, "a"), "two", "the branch moved");
+    for reference in [format!("#{first}"), "#v1".to_owned(), "?tag=v1".to_owned(), format!("?ref=v1&checksum={first}")]
+    {
+        assert_eq!(build(&env, &format!("{url}{reference}"), &[]).ok().counts().0, 0, "{reference}");
+        files(&env);
+        assert_eq!(read(&env, "a"), "one", "{reference}");
+    }
+}
+
+#[test]
+fn a_commit_that_is_here_needs_no_server() {
+    let env = TestEnv::new();
+    let (url, first) = {
+        let server = GitServer::new();
+        let (_repository, first) = sample(&server);
+        let url = format!("{}#{first}", server.url("app.git"));
+        build(&env, &url, &[]).ok();
+        (url, first)
+    };
+    assert_eq!(build(&env, &url, &[]).ok().counts().0, 0);
+    assert!(url.ends_with(&first));
+}
+
+#[test]
+fn the_dockerfile_is_a_path_within() {
+    let server = GitServer::new();
+    let (_repository, _) = sample(&server);
+    let env = TestEnv::new();
+    let url = server.url("app.git");
+    build(&env, &format!("{url}#main:sub"), &[]).ok();
+    assert_eq!(files(&env), ["Dockerfile 644", "run.sh 755"]);
+    build(&env, &format!("{url}?subdir=sub"), &[]).ok();
+    build(&env, &url, &["-f", "other/Other.df"]).ok();
+    build(&env, &url, &["-f", "way/passwd"]).fails(1, &["failed to read way/passwd of git://"]);
+    build(&env, &format!("{url}#:way"), &[]).fails(1, &["way is a symbolic link"]);
+    build(&env, &format!("{url}#:none"), &[]).fails(1, &["no such directory in repository git://"]);
+}
+
+#[test]
+fn what_is_not_there_is_said() {
+    let server = GitServer::new();
+    let (_repository, first) = sample(&server);
+    let env = TestEnv::new();
+    let url = server.url("app.git");
+    build(&env, &format!("{url}#gone"), &[]).fails(1, &["does not contain ref gone"]);
+    build(&env, &format!("{url}#{}", &first[..10]), &[]).fails(1, &["does not contain ref", "all of its hexadecimal"]);
+    let wrong = format!("{url}?checksum=0123&ref=main");
+    build(&env, &wrong, &[]).fails(1, &["expected checksum to match 0123, got", &first]);
+    build(&env, &format!("{url}?depth=1"), &[]).fails(1, &["unexpected query \"depth\""]);
+    build(&env, &server.url("none.git"), &[]).fails(1, &["failed to fetch git://"]);
+    let mut command = env.command(["build", &url]);
+    let output = command.env("PATH", env.path("home")).output().expect("kiln starts");
+    crate::environment::ran(output).fails(1, &["git is needed to fetch", "install the package `git`"]);
+}
+
+#[test]
+fn git_dir_and_times_are_kept_on_demand() {
+    let server = GitServer::new();
+    let (repository, first) = sample(&server);
+    repository.file(".dockerignore", "").commit("second");
+    let env = TestEnv::new();
+    let url = server.url("app.git");
+    build(&env, &url, &["--build-arg", "BUILDKIT_CONTEXT_KEEP_GIT_DIR=1"]).ok();
+    assert!(files(&env).contains(&".git 755".to_owned()));
+    assert!(read(&env, ".git/config").contains(&url));
+    build(&env, &format!("{url}?keep-git-dir=1&ref=v1"), &[]).ok();
+    files(&env);
+    assert_eq!(read(&env, ".git/HEAD").trim(), first);
+
+    build(&env, &url, &["--build-arg", "SOURCE_DATE_EPOCH=context"]).ok();
+    assert_eq!(env.inspect("test")["Created"].as_str(), Some("2023-11-14T22:13:20Z"));
+}
+
+#[test]
+fn a_repository_is_a_named_context() {
+    let server = GitServer::new();
+    let (_repository, _) = sample(&server);
+    let env = TestEnv::new();
+    env.file("Dockerfile", "FROM scratch\nCOPY --from=app /a /a\n");
+    let flag = format!("app={}#v1", server.url("app.git"));
+    build(&env, ".", &["--build-context", &flag]).ok();
+    assert_eq!(files(&env), ["a 644"]);
+    // Nobody reads it, so nobody asks for it.
+    env.file("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    build(&env, ".", &["--build-context", "app=git://127.0.0.1:1/none"]).ok();
+    build(&env, ".", &["--build-context", "app=git://h/r?x=1"]).fails(2, &["unexpected query \"x\""]);
+}
