@@ -1,7 +1,7 @@
 //! What a container runs: the image's configuration and what the caller puts in its place.
 
 use image::ImageConfig;
-use sandbox::{Mount, MountKind, Network, Rlimit, Rootfs, Security, Spec};
+use sandbox::{Mount, MountKind, Network, Rlimit, Rootfs, Security, Spec, TerminalSize};
 
 use crate::{Error, Result};
 
@@ -26,7 +26,7 @@ pub struct Options {
     pub network: Network,
     /// The root cannot be written to.
     pub read_only: bool,
-    pub terminal: bool,
+    pub terminal: Option<TerminalSize>,
     pub init: bool,
     pub add_hosts: Vec<(String, String)>,
     pub rlimits: Vec<Rlimit>,
@@ -48,7 +48,7 @@ impl Default for Options {
             hostname: None,
             network: Network::Host,
             read_only: false,
-            terminal: false,
+            terminal: None,
             init: false,
             add_hosts: Vec::new(),
             rlimits: Vec::new(),
@@ -85,7 +85,7 @@ pub(crate) fn argv(image: &ImageConfig, options: &Options) -> Result<Vec<String>
 /// Returns the environment: the image's, then the caller's in its place.
 fn env(image: &ImageConfig, options: &Options, hostname: &str) -> Vec<(String, String)> {
     let mut env: Vec<(String, String)> = vec![("PATH".into(), PATH.into()), ("HOSTNAME".into(), hostname.into())];
-    if options.terminal {
+    if options.terminal.is_some() {
         env.push(("TERM".into(), "xterm".into()));
     }
     let image = image.config.env.iter().filter_map(|e| e.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned()));

@@ -92,7 +92,7 @@ fn spec(directory: &Path, round: usize, network: Network) -> Spec {
         hosts: Some(b"127.0.0.1 localhost\n".to_vec()),
         resolv_conf: Some(b"nameserver 192.0.2.1\n".to_vec()),
         shm_size: 64 << 20,
-        terminal: false,
+        terminal: None,
         init: false,
     }
 }

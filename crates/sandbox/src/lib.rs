@@ -48,7 +48,7 @@ pub use child::{Child, Exit, Signaler, Status};
 pub use error::{Error, ErrorKind, Result};
 pub use io::{Io, Stdio};
 pub use launcher::{Launcher, spawn};
-pub use spec::{Identity, Mount, MountKind, Network, Rlimit, Rootfs, Security, Spec};
+pub use spec::{Identity, Mount, MountKind, Network, Rlimit, Rootfs, Security, Spec, TerminalSize};
 
 /// Must be the first call of `main`: if this process is the program executed again to start boxes, it does that, and
 /// never returns.

@@ -27,10 +27,17 @@ pub struct Spec {
     pub resolv_conf: Option<Vec<u8>>,
     /// Bytes of `/dev/shm`.
     pub shm_size: u64,
-    /// Give the process a controlling terminal (`-t`).
-    pub terminal: bool,
+    /// Give the process a controlling terminal (`-t`), of this size from the start.
+    pub terminal: Option<TerminalSize>,
     /// Run the process as child of a minimal init that reaps and forwards signals (`--init`).
     pub init: bool,
+}
+
+/// The size of a terminal, in characters; zeros where it is not known.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct TerminalSize {
+    pub rows: u16,
+    pub columns: u16,
 }
 
 /// The root of the box.

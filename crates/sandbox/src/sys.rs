@@ -41,6 +41,12 @@ pub(crate) fn fork_into(namespaces: c_int, child: impl FnOnce() -> std::convert:
     Ok(Forked { pid: pid as i32, pidfd })
 }
 
+/// True if this process has no thread but this one, so that a copy of it can go on as it likes.
+pub(crate) fn has_one_thread() -> bool {
+    // proc(5): a directory for each thread.
+    rustix::fs::stat("/proc/self/task").is_ok_and(|stat| stat.st_nlink == 3)
+}
+
 /// `fork(2)` of a process with one thread; `None` in the child.
 pub(crate) fn fork() -> io::Result<Option<i32>> {
     // SAFETY: with one thread, the copy of the memory is consistent, and the child may go on as it likes.

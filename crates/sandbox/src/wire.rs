@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use crate::spec::{Mount, MountKind, Network, Rlimit, Rootfs, Security, Spec};
+use crate::spec::{Mount, MountKind, Network, Rlimit, Rootfs, Security, Spec, TerminalSize};
 use crate::{Error, Status};
 
 /// Appends fields to a message.
@@ -156,7 +156,10 @@ pub(crate) fn write_spec(spec: &Spec) -> Vec<u8> {
     out.option(spec.hosts.as_deref(), Writer::bytes);
     out.option(spec.resolv_conf.as_deref(), Writer::bytes);
     out.u64(spec.shm_size);
-    out.bool(spec.terminal);
+    out.option(spec.terminal, |out, size| {
+        out.u32(size.rows.into());
+        out.u32(size.columns.into());
+    });
     out.bool(spec.init);
     out.0
 }
@@ -188,6 +191,10 @@ fn write_mount(out: &mut Writer, mount: &Mount) {
             out.u32(*gid);
         }
     }
+}
+
+fn terminal_size(from: &mut Reader<'_>) -> Option<TerminalSize> {
+    Some(TerminalSize { rows: from.u32()?.try_into().ok()?, columns: from.u32()?.try_into().ok()? })
 }
 
 pub(crate) fn read_spec(bytes: &[u8]) -> Option<Spec> {
@@ -226,7 +233,7 @@ pub(crate) fn read_spec(bytes: &[u8]) -> Option<Spec> {
         hosts: from.option(|from| from.bytes().map(<[u8]>::to_vec))?,
         resolv_conf: from.option(|from| from.bytes().map(<[u8]>::to_vec))?,
         shm_size: from.u64()?,
-        terminal: from.bool()?,
+        terminal: from.option(terminal_size)?,
         init: from.bool()?,
     })
 }
@@ -355,7 +362,7 @@ mod tests {
             hosts: Some(b"127.0.0.1 localhost\n".to_vec()),
             resolv_conf: None,
             shm_size: 64 << 20,
-            terminal: true,
+            terminal: Some(TerminalSize { rows: 33, columns: 77 }),
             init: true,
         }
     }

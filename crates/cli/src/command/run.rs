@@ -11,7 +11,7 @@ use image::{ImageConfig, Platform};
 use registry::Registry;
 use runtime::{Options, Running, Volume};
 use rustix::termios::{self, OptionalActions, Termios};
-use sandbox::{Io, Network, Signaler, Stdio};
+use sandbox::{Io, Launcher, Network, Signaler, Stdio, TerminalSize};
 use signal_hook::consts::{SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 use solver::{Contexts, LocalWorker, WorkerSettings};
 use store::{LayerId, Store};
@@ -85,6 +85,15 @@ enum NetworkMode {
     None,
 }
 
+impl From<NetworkMode> for Network {
+    fn from(mode: NetworkMode) -> Self {
+        match mode {
+            NetworkMode::Host => Self::Host,
+            NetworkMode::None => Self::None,
+        }
+    }
+}
+
 impl Arguments {
     pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
         self.start(root).map_err(|failure| if failure.code == 1 { failure.code(FAILED) } else { failure })
@@ -95,13 +104,16 @@ impl Arguments {
             return Err(Failure::new("the input device is not a terminal").help("leave -t away"));
         }
         enter_namespace()?;
+        // Before there is any thread; its box is prepared while the image is looked up.
+        let launcher = Launcher::start_for_one(self.network.into(), self.init)?;
         let store = open_store(root)?;
         let (config, layers) = open_image(&store, &self.image, self.platform.clone(), self.registry.mirrors.clone())?;
         let options = self.options()?;
         let running = Running::create(&store, &self.image, &config, &layers, &options)?;
         // From here on the container itself keeps its layers: it may run for months, and collection need not wait.
         drop(store);
-        let outcome = execute(&running, self.interactive, self.tty);
+        let outcome = execute(&launcher, &running, self.interactive, self.tty);
+        drop(launcher);
         let outcome = outcome.map_err(|failure| emulation::explain(failure, &config.platform()));
         let code = match &outcome {
             Ok(code) => *code,
@@ -129,12 +141,9 @@ impl Arguments {
             working_dir: self.workdir.clone(),
             user: self.user.clone(),
             hostname: self.hostname.clone(),
-            network: match self.network {
-                NetworkMode::Host => Network::Host,
-                NetworkMode::None => Network::None,
-            },
+            network: self.network.into(),
             read_only: self.read_only,
-            terminal: self.tty,
+            terminal: self.tty.then(|| screen_size().unwrap_or_default()),
             init: self.init,
             resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(),
             ..Options::default()
@@ -194,13 +203,13 @@ fn open_image(
 }
 
 /// Runs the container in the foreground and returns its exit code.
-fn execute(running: &Running, interactive: bool, tty: bool) -> Result<u8, Failure> {
+fn execute(launcher: &Launcher, running: &Running, interactive: bool, tty: bool) -> Result<u8, Failure> {
     let stdin = if interactive { Stdio::Inherit } else { Stdio::Null };
     let io = if tty { Io::null() } else { Io { stdin, stdout: Stdio::Inherit, stderr: Stdio::Inherit } };
     let target = Arc::new(Mutex::new(Target::default()));
     let forwarding = forward(&target)?;
     let mut child =
-        sandbox::spawn(running.spec(), io).map_err(|error| Failure::from_error(&error).code(error.exit_code()))?;
+        launcher.spawn(running.spec(), io).map_err(|error| Failure::from_error(&error).code(error.exit_code()))?;
     let terminal = child.terminal().map(|terminal| terminal.try_clone_to_owned()).transpose()?;
     let screen = terminal.as_ref().map(|terminal| Screen::attach(terminal, interactive)).transpose()?;
     target.lock().unwrap_or_else(PoisonError::into_inner).started(child.signaler(), terminal);
@@ -242,6 +251,12 @@ fn forward(target: &Arc<Mutex<Target>>) -> Result<signals::Guard, Failure> {
     signals::on(&forwarded, move |signal| target.lock().unwrap_or_else(PoisonError::into_inner).take(signal))
 }
 
+/// The size of the caller's terminal, if there is one.
+fn screen_size() -> Option<TerminalSize> {
+    let size = termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(TerminalSize { rows: size.ws_row, columns: size.ws_col })
+}
+
 fn resize(terminal: &OwnedFd) {
     if let Ok(size) = termios::tcgetwinsize(io::stdout()) {
         // A terminal that cannot be resized keeps its size.
@@ -258,7 +273,6 @@ struct Screen {
 impl Screen {
     fn attach(terminal: &OwnedFd, interactive: bool) -> Result<Self, Failure> {
         let master = terminal.try_clone()?;
-        resize(terminal);
         let mut saved = None;
         if interactive {
             saved = make_raw()?;

@@ -124,7 +124,7 @@ fn spec(root: &Path) -> Spec {
         hosts: None,
         resolv_conf: None,
         shm_size: 1 << 20,
-        terminal: false,
+        terminal: None,
         init: false,
     }
 }

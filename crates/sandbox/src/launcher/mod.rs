@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use serve::serve;
@@ -16,7 +16,7 @@ use crate::error::{Doing, Error, Result};
 use crate::io::Io;
 use crate::setup::{Class, frame};
 use crate::spec::{Network, Spec};
-use crate::{channel, wire};
+use crate::{channel, sys, wire};
 
 /// The name this program has when it is re-executed to start boxes.
 pub(crate) const NAME: &str = "kiln-launcher";
@@ -38,14 +38,14 @@ pub struct Launcher {
 pub(crate) struct Process {
     /// Gone once the launcher is to end.
     socket: Option<OwnedFd>,
-    child: Mutex<std::process::Child>,
+    pid: i32,
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         // Its end of file is the launcher's sign to end.
         self.socket = None;
-        let _ = self.child.get_mut().unwrap_or_else(PoisonError::into_inner).wait();
+        let _ = sys::wait(self.pid, 0);
     }
 }
 
@@ -63,7 +63,28 @@ impl Launcher {
         let mut command = Command::new("/proc/self/exe");
         command.arg0(NAME).args(arguments).stdin(Stdio::from(remote)).stdout(Stdio::null());
         let child = command.spawn().doing(|| "executing this program again".into())?;
-        Ok(Self { process: Arc::new(Process { socket: Some(socket), child: Mutex::new(child) }) })
+        Ok(Self::of(socket, child.id() as i32))
+    }
+
+    /// Starts a launcher of one box, by a plain fork where that will do, and has the box prepared at once: executing this program again would
+    /// cost more than all else there is to do before a command runs. A process that has several threads does that all the
+    /// same, and so does whoever wants an init in the box ([`Spec::init`]), which would show this process's arguments there.
+    ///
+    /// # Errors
+    /// If the process cannot be made.
+    pub fn start_for_one(network: Network, init: bool) -> Result<Self> {
+        if init || !sys::has_one_thread() {
+            return Self::start_with(&[ONCE]);
+        }
+        let (socket, remote) = channel::packet_pair().doing(|| "making a socket".into())?;
+        match sys::fork().doing(|| "making a process".into())? {
+            Some(pid) => Ok(Self::of(socket, pid)),
+            None => serve::serve_one(remote, Class { network, insecure: false }),
+        }
+    }
+
+    fn of(socket: OwnedFd, pid: i32) -> Self {
+        Self { process: Arc::new(Process { socket: Some(socket), pid }) }
     }
 
     /// Starts a box, and returns once its command runs.

@@ -38,7 +38,22 @@ struct Server {
 
 /// Starts boxes until nobody wants any more.
 pub(crate) fn serve() -> ! {
-    let code = match Server::new() {
+    let once = std::env::args().nth(1).is_some_and(|argument| argument == ONCE);
+    let expected = (!once).then_some(Class { network: Network::Host, insecure: false });
+    serve_with(expected, once)
+}
+
+/// Starts one box of this class, from a process that was forked.
+pub(super) fn serve_one(socket: OwnedFd, class: Class) -> ! {
+    // Where it comes as well when this program is executed.
+    if rustix::stdio::dup2_stdin(socket).is_err() {
+        sys::exit(1);
+    }
+    serve_with(Some(class), true)
+}
+
+fn serve_with(expected: Option<Class>, once: bool) -> ! {
+    let code = match Server::new(expected, once) {
         Ok(mut server) => {
             server.run();
             server.end();
@@ -50,14 +65,15 @@ pub(crate) fn serve() -> ! {
 }
 
 impl Server {
-    fn new() -> Result<Self> {
+    fn new(expected: Option<Class>, once: bool) -> Result<Self> {
         // What this program had open that was not marked close-on-exec is nobody's here.
         sys::close_range(3, u32::MAX).doing(|| "closing files".into())?;
         // The socket has come as standard input, which is the one way to pass it that needs no code between fork and
         // exec.
         let socket = std::io::stdin().as_fd().try_clone_to_owned().doing(|| "taking the socket".into())?;
-        let null = File::options().read(true).open("/dev/null").doing(|| "opening /dev/null".into())?;
-        rustix::stdio::dup2_stdin(null).doing(|| "closing standard input".into())?;
+        let null = File::options().read(true).write(true).open("/dev/null").doing(|| "opening /dev/null".into())?;
+        rustix::stdio::dup2_stdin(&null).doing(|| "closing standard input".into())?;
+        rustix::stdio::dup2_stdout(null).doing(|| "closing standard output".into())?;
         // A signal for the terminal's foreground is not for boxes: whoever started them decides.
         let _ = rustix::process::setsid();
         sys::reset_signals();
@@ -67,8 +83,6 @@ impl Server {
         let ids = Ids::current();
         let filter = Filter::new(ids.identity == Identity::SingleId);
         let shared = Shared { ids, filter };
-        let once = std::env::args().nth(1).is_some_and(|argument| argument == ONCE);
-        let expected = (!once).then_some(Class { network: Network::Host, insecure: false });
         Ok(Self { shared, socket, signals, running: HashMap::new(), spare: None, expected, once })
     }
 

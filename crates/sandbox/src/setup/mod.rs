@@ -132,7 +132,7 @@ fn become_command(shared: &Shared, staging: &Staging, channel: &OwnedFd, stdio: 
     let user = user::resolve(&spec.user, &spec.extra_groups, &root)?;
     user::check_mapped(&user, shared.ids)?;
     devices::resize_shm(staging, spec.shm_size)?;
-    let terminal = if spec.terminal { Some(terminal::open(staging)?) } else { None };
+    let terminal = spec.terminal.map(|size| terminal::open(staging, size)).transpose()?;
     staging.move_into(&mut root)?;
     mounts::add_all(shared, staging, &mut root, &spec)?;
     report(channel, &root)?;

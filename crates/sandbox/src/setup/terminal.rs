@@ -5,12 +5,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags, Uid, chownat, openat};
 use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::kernel::Staging;
 use super::user::User;
 use super::{frame, mounts};
 use crate::channel;
 use crate::error::{Doing, Result};
+use crate::spec::TerminalSize;
 
 /// Both ends.
 pub(super) struct Terminal {
@@ -19,12 +21,15 @@ pub(super) struct Terminal {
 }
 
 /// Opens a terminal in the staging tree, and shows it as /dev/console too.
-pub(super) fn open(staging: &Staging) -> Result<Terminal> {
+pub(super) fn open(staging: &Staging, size: TerminalSize) -> Result<Terminal> {
     let doing = || "opening a terminal".to_owned();
     let controller = staging.open("dev/pts/ptmx", OFlags::RDWR | OFlags::NOCTTY).doing(doing)?;
     unlockpt(&controller).doing(doing)?;
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let terminal = ioctl_tiocgptpeer(&controller, flags).doing(doing)?;
+    // Before the command can ask for it.
+    let size = Winsize { ws_row: size.rows, ws_col: size.columns, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(&controller, size).doing(doing)?;
     // It is the first of its instance.
     let console = openat(staging.dir(), "dev/console", OFlags::CREATE | OFlags::CLOEXEC, Mode::from_raw_mode(0o600));
     let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;

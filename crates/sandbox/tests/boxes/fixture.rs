@@ -195,7 +195,7 @@ impl Fixture {
             hosts: None,
             resolv_conf: None,
             shm_size: 64 << 20,
-            terminal: false,
+            terminal: None,
             init: false,
         }
     }

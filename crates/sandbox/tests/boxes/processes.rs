@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
-use sandbox::{Child, Io, Launcher, Network, Security, Status};
+use sandbox::{Child, Io, Launcher, Network, Security, Status, TerminalSize};
 
 use super::fixture::Fixture;
 use crate::Case;
@@ -120,7 +120,7 @@ fn a_terminal_is_one(fixture: &Fixture) {
     let script = "read start; [ -t 0 ] && [ -t 1 ] && [ -t 2 ] && tty; stty size; ls -1 /dev/pts; \
                   stat -c %t:%T /dev/console; echo for me > /dev/tty";
     let mut spec = fixture.shell(script);
-    spec.terminal = true;
+    spec.terminal = Some(TerminalSize::default());
     let mut child = fixture.launcher.spawn(&spec, Io::null()).unwrap();
     child.resize(33, 101).unwrap();
     let mut terminal = fs::File::from(child.terminal().unwrap().try_clone_to_owned().unwrap());
@@ -135,7 +135,7 @@ fn a_terminal_is_one(fixture: &Fixture) {
 
 fn signals_of_a_terminal_arrive(fixture: &Fixture) {
     let mut spec = fixture.shell("trap 'echo caught; exit 5' INT; echo ready; while :; do sleep 0.05; done");
-    spec.terminal = true;
+    spec.terminal = Some(TerminalSize::default());
     let mut child = fixture.launcher.spawn(&spec, Io::null()).unwrap();
     let mut terminal = fs::File::from(child.terminal().unwrap().as_fd().try_clone_to_owned().unwrap());
     let mut seen = [0; 64];
@@ -160,7 +160,7 @@ fn an_init_reaps_and_passes_signals_on(fixture: &Fixture) {
     assert_eq!(child.wait().unwrap().status, Status::Code(128 + 15));
     // And a terminal is the command's.
     let mut spec = fixture.shell("tty");
-    (spec.init, spec.terminal) = (true, true);
+    (spec.init, spec.terminal) = (true, Some(TerminalSize::default()));
     let mut child = fixture.launcher.spawn(&spec, Io::null()).unwrap();
     assert_eq!(read_all(&child), "/dev/pts/0\r\n");
     assert!(child.wait().unwrap().status.success());

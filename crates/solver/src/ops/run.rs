@@ -130,7 +130,7 @@ fn spec(
         hosts: Some(hosts(worker, run)),
         resolv_conf: Some(worker.settings.resolv_conf.clone()),
         shm_size: run.limits.shm_size.unwrap_or(SHM_SIZE),
-        terminal: false,
+        terminal: None,
         init: false,
     })
 }
