@@ -2,6 +2,7 @@
 
 mod conformance;
 mod demo;
+mod fuzz;
 mod peers;
 
 mod setup;
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
         ["demo"] => demo::run(),
         ["test", rest @ ..] => test::run(rest),
         ["conformance", rest @ ..] => conformance::run(rest),
+        ["fuzz", rest @ ..] => fuzz::run(rest),
         ["peers", rest @ ..] => peers::run(rest),
         ["crash", rest @ ..] => test::crash(rest),
         ["model", rest @ ..] => test::model(rest),
@@ -45,4 +47,6 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   crash [POINTS]  kill kiln, or fail its system calls, at POINTS of the places where it changes something [default: all]
   model [SEQUENCES [SEED]]
                   compare builds with and without the cache after random edits [default: 100,000 sequences of them]
+  fuzz [TARGET] [--runs N]
+                  hand random input to the parser, the word expander and the ignore matcher
   peers           time kiln beside buildah, podman and docker on the same Dockerfiles";

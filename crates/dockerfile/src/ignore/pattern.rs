@@ -76,8 +76,10 @@ impl Pattern {
         if let Some(glob) = glob(text) {
             return Ok(Self::Glob(glob));
         }
-        let regex = RegexBuilder::new(&regex(text)?).size_limit(MAX_COMPILED).build();
-        let regex = regex.map_err(|_| "the pattern is too large".to_owned())?;
+        let regex = RegexBuilder::new(&regex(text)).size_limit(MAX_COMPILED).build().map_err(|error| match error {
+            regex::Error::CompiledTooBig(_) => "the pattern is too large".to_owned(),
+            _ => "syntax error in pattern".to_owned(),
+        })?;
         Ok(Self::Regex(Box::new(regex), literal_start(text).to_owned()))
     }
 
@@ -131,42 +133,59 @@ fn glob(text: &str) -> Option<Glob> {
 }
 
 /// Returns the regular expression that means the same.
-fn regex(text: &str) -> Result<String, String> {
-    let mut regex = String::from("^");
+///
+/// As with BuildKit, special characters are replaced wherever they stand, in classes too: `[*]` is `[[^/]*]`, and `^`
+/// within a pattern is the start of the path.
+fn regex(text: &str) -> String {
+    let mut regex = Expression { text: String::from("^"), in_class: false };
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
         match character {
             '*' if characters.next_if_eq(&'*').is_some() => {
                 characters.next_if_eq(&'/');
-                regex.push_str(if characters.peek().is_none() { ".*" } else { "(?:.*/)?" });
+                regex.push(if characters.peek().is_none() { ".*" } else { "(.*/)?" });
             }
-            '*' => regex.push_str("[^/]*"),
-            '?' => regex.push_str("[^/]"),
-            '\\' => push_literal(characters.next().unwrap_or('\\'), &mut regex),
-            '[' => push_class(&mut characters, &mut regex),
-            other => push_literal(other, &mut regex),
+            '*' => regex.push("[^/]*"),
+            '?' => regex.push("[^/]"),
+            '\\' => regex.push_literal(characters.next().unwrap_or('\\')),
+            '[' if !regex.in_class && characters.next_if_eq(&'^').is_some() => regex.push("[^"),
+            '[' | ']' | '^' | '-' => regex.push(character.encode_utf8(&mut [0; 4])),
+            other => regex.push_literal(other),
         }
     }
-    regex.push('$');
-    Ok(regex)
+    regex.text + "$"
 }
 
-fn push_literal(character: char, regex: &mut String) {
-    regex.push_str(&regex::escape(character.encode_utf8(&mut [0; 4])));
+/// A regular expression in the making.
+struct Expression {
+    text: String,
+    /// What was written last is in a class, where other characters are special.
+    in_class: bool,
 }
 
-/// Copies a class, which [`wildcard::items`] found to be well-formed, with its members escaped.
-fn push_class(characters: &mut std::iter::Peekable<std::str::Chars<'_>>, regex: &mut String) {
-    let Some(class) = wildcard::class(characters) else { return };
-    let ranges: Vec<_> = class.ranges.iter().filter(|(low, high)| low <= high).collect();
-    match (ranges.is_empty(), class.negated) {
-        // A range backwards holds nothing.
-        (true, false) => return regex.push_str("[^\\x00-\\x{10FFFF}]"),
-        (true, true) => return regex.push_str("[\\x00-\\x{10FFFF}]"),
-        (false, negated) => regex.push_str(if negated { "[^" } else { "[" }),
+impl Expression {
+    /// Appends what may be an operator.
+    fn push(&mut self, operators: &str) {
+        for (index, character) in operators.char_indices() {
+            match (character, self.in_class) {
+                ('[', false) => self.in_class = true,
+                (']', true) => self.in_class = false,
+                (']', false) => self.text.push('\\'),
+                ('-', _) => {}
+                ('^', true) if operators[..index].ends_with('[') && self.text.ends_with('[') => {}
+                (_, true) => self.text.push('\\'),
+                (_, false) => {}
+            }
+            self.text.push(character);
+        }
     }
-    for &&(low, high) in &ranges {
-        regex.push_str(&format!("\\u{{{:X}}}-\\u{{{:X}}}", u32::from(low), u32::from(high)));
+
+    fn push_literal(&mut self, character: char) {
+        if self.in_class && character.is_ascii_punctuation() {
+            self.text.push('\\');
+            self.text.push(character);
+        } else {
+            self.text.push_str(&regex::escape(character.encode_utf8(&mut [0; 4])));
+        }
     }
-    regex.push(']');
 }

@@ -1,0 +1,4 @@
+//! Started by `cargo xtask fuzz parse`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::parse::check(data));
