@@ -254,6 +254,10 @@ fn hostile_files_are_read_in_bounded_time() {
         format!("FROM a\nCMD {}", "[".repeat(60_000)),
         format!("FROM a\nCMD {}\"a\"{}", "[".repeat(30_000), "]".repeat(30_000)),
         format!("FROM a\nENV A={}", "${A:-".repeat(12_000)),
+        // Every level multiplies, and makes a pattern or a replacement for the next.
+        format!("FROM a\nENV B={}x{}", "${A/${A///".repeat(60), "}/}".repeat(60)),
+        format!("FROM a\nENV B={}x{}", "${A///${A///".repeat(60), "}}".repeat(60)),
+        format!("FROM a\nENV B={}x{}", "${A#${A///".repeat(60), "}}".repeat(60)),
         format!("FROM a\nENV {}", "\"".repeat(60_001)),
         format!("FROM a\nENV A={}", "'\"".repeat(30_000)),
         format!("FROM a\nRUN {}<<E", "${a:-'".repeat(10_000)),

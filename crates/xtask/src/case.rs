@@ -28,6 +28,8 @@ pub struct Image {
     /// The `config` part of the image's configuration, without what is empty.
     pub config: Value,
     pub history: Vec<String>,
+    /// The comment of each item of the history.
+    pub comments: Vec<String>,
     pub tree: Tree,
 }
 
@@ -97,8 +99,10 @@ impl Image {
     pub fn new(file: &Value, tree: Tree) -> Self {
         let config = file["config"].as_object().cloned().unwrap_or_default();
         let config: Map<String, Value> = config.into_iter().filter(|(_, value)| !empty(value)).collect();
-        let history = file["history"].as_array().into_iter().flatten().map(line).collect();
-        Self { config: Value::Object(config), history, tree }
+        let items: Vec<&Value> = file["history"].as_array().into_iter().flatten().collect();
+        let comment = |item: &&Value| item["comment"].as_str().unwrap_or_default().to_owned();
+        let (history, comments) = (items.iter().map(|item| line(item)).collect(), items.iter().map(comment).collect());
+        Self { config: Value::Object(config), history, comments, tree }
     }
 
     /// Returns the text of `expect`.

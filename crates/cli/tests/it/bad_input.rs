@@ -39,6 +39,75 @@ fn all_mistakes_are_reported_at_once() {
     );
 }
 
+/// Builds what is written to `Dockerfile`, in 2 GiB of address space, and checks what is said.
+#[track_caller]
+fn check_bytes(dockerfile: &[u8], parts: &[&str]) {
+    let env = TestEnv::with_busybox();
+    env.file("Dockerfile", dockerfile);
+    let ran = kiln_through(&env, &["prlimit", "--as=2147483648"], &["build", "--progress=plain", "."]);
+    ran.fails(1, parts);
+    env.build("FROM busybox\nRUN true\n").ok();
+}
+
+#[test]
+fn far_too_much() {
+    check_bytes("FROM busybox\nRUN true\n".repeat(500_000).as_bytes(), &["the Dockerfile is larger than 4 MiB"]);
+    let line = format!("FROM busybox\nENV A={}\n", "x".repeat(10 << 20));
+    check_bytes(line.as_bytes(), &["the Dockerfile is larger than 4 MiB"]);
+    let line = format!("FROM busybox\nENV A={}\n", "x".repeat(70_000));
+    check_bytes(line.as_bytes(), &["dockerfile line greater than max allowed size of 65535", "Dockerfile:2"]);
+    // What doubles in every line is not followed to its end.
+    let doubling: String = (1..64).map(|n| format!("ENV A{n}=$A{m}$A{m}\n", m = n - 1)).collect();
+    check_bytes(format!("FROM busybox\nENV A0=xxxxxxxx\n{doubling}").as_bytes(), &["Dockerfile:"]);
+}
+
+#[test]
+fn ten_thousand_stages() {
+    let stages: String = (1..10_000).map(|n| format!("FROM s{} AS s{n}\n", n - 1)).collect();
+    let cycle = format!("FROM s9999 AS s0\n{stages}");
+    check_bytes(cycle.as_bytes(), &["s9999", "Dockerfile:1:6"]);
+    let missing = format!("FROM busybox AS s0\n{stages}FROM s9999\nCOPY --from=s5 /nothing /\n");
+    check_bytes(missing.as_bytes(), &["\"/nothing\": not found"]);
+}
+
+#[test]
+fn bytes_that_are_no_text() {
+    check_bytes(b"FROM busybox\nRUN \xff\xfe nothing\n", &["not UTF-8 text: line 2"]);
+    check_bytes(b"\xff\xfe\0F\0R\0O\0M\0", &["not UTF-8 text: line 1"]);
+    check_bytes(b"FROM busybox\nRUN echo a\0b\n", &["Dockerfile:2"]);
+    check_bytes(b"FROM busybox\nENV A=a\0b\nRUN true\n", &["Dockerfile:"]);
+    check_bytes(b"FROM busybox\nWORKDIR /a\0b\n", &["Dockerfile:2"]);
+    check_bytes(b"FROM busybox\nCOPY src\0x /\n", &["Dockerfile:2"]);
+    check_bytes(b"FROM busybox\nCOPY Dockerfile /a\0b\n", &["Dockerfile:2"]);
+    check_bytes(b"FROM busy\0box\n", &["Dockerfile:1:6"]);
+    check_bytes(&b"\0".repeat(1 << 20), &["Dockerfile:1"]);
+}
+
+#[test]
+fn deep_expansions() {
+    let deep = format!("{}{}", "${a:-".repeat(1_000), "}".repeat(1_000));
+    let unclosed = "${a:-".repeat(1_000);
+    for word in [&deep, &unclosed] {
+        let parts = ["substitutions are nested deeper than 100 levels", "Dockerfile:2:"];
+        check_bytes(format!("FROM busybox\nENV A={word}\n").as_bytes(), &parts);
+        check_bytes(format!("FROM busybox\nRUN --mount=target={word} true\n").as_bytes(), &parts);
+    }
+    check_bytes(format!("FROM {deep}\n").as_bytes(), &["nested deeper than 100 levels", "Dockerfile:1:"]);
+}
+
+#[test]
+fn what_leads_back_to_itself() {
+    check_bytes(b"FROM a AS a\nRUN true\n", &["Dockerfile:1:6"]);
+    let mounts = b"FROM busybox AS a\nRUN --mount=from=b,target=/m true\nFROM busybox AS b\nCOPY --from=a / /\n";
+    check_bytes(mounts, &["circular dependency detected on stage: "]);
+    check_bytes(b"FROM busybox AS a\nRUN --mount=from=a,target=/m true\n", &["circular dependency", "Dockerfile:2"]);
+    check_bytes(b"FROM busybox\nONBUILD ONBUILD ONBUILD RUN true\n", &["Chaining ONBUILD", "Dockerfile:2:9"]);
+    // A trigger whose stage is the one that it is in.
+    let trigger = b"FROM busybox AS a\nONBUILD COPY --from=b / /\nFROM a AS b\nRUN true\n";
+    check_bytes(trigger, &["circular dependency detected on stage: b"]);
+    check_bytes(b"FROM busybox\nARG A=$A$A\nARG A=$A$A\nCOPY ${A:-none} /\n", &["\"/none\": not found"]);
+}
+
 #[test]
 fn a_base_image_that_is_nowhere() {
     check("FROM 127.0.0.1:1/nothing:1\n", &["127.0.0.1:1/nothing:1", "Dockerfile:1:6"]);

@@ -7,6 +7,9 @@ use regex::{Regex, RegexBuilder};
 /// Largest compiled pattern, in bytes.
 const MAX_COMPILED: usize = 4 << 20;
 
+/// Longest pattern, in bytes: reading one takes far more than its length before it is known to compile to too much.
+const MAX_PATTERN: usize = 64 << 10;
+
 /// Returns `text` without the shortest or longest prefix that matches.
 pub(super) fn trim_prefix(text: &str, pattern: &str, longest: bool) -> Result<String, String> {
     let regex = compile(pattern, pattern, longest, true)?;
@@ -46,6 +49,10 @@ pub(super) fn replace(text: &str, pattern: &str, with: &str, all: bool, max: usi
 
 fn compile(pattern: &str, written: &str, longest: bool, anchored: bool) -> Result<Regex, String> {
     let invalid = |reason: &str| format!("invalid pattern ({written}) in substitution: {reason}");
+    if pattern.len() > MAX_PATTERN {
+        let shown = &written[..crate::source::floor_boundary(written, 100)];
+        return Err(format!("invalid pattern ({shown}…) in substitution: it is longer than {} KiB", MAX_PATTERN >> 10));
+    }
     let text = translate(pattern, longest, anchored).map_err(|reason| invalid(&reason))?;
     RegexBuilder::new(&text).size_limit(MAX_COMPILED).build().map_err(|_| invalid("it is too large"))
 }

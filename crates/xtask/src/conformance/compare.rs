@@ -38,6 +38,20 @@ fn images(ours: &Image, theirs: &Image) -> Vec<String> {
     lines
 }
 
+/// Returns a line for each item of the history that differs, but for that of the imported base.
+pub(crate) fn history(ours: &Outcome, theirs: &Outcome) -> Vec<String> {
+    let (Ok(ours), Ok(theirs)) = (ours, theirs) else { return Vec::new() };
+    let base = usize::from(ours.tree.0.contains_key("bin/busybox"));
+    let items = |image: &Image| -> Vec<String> {
+        let both = image.history.iter().zip(&image.comments).skip(base);
+        both.map(|(line, comment)| format!("{line} ({comment})")).collect()
+    };
+    let (ours, theirs) = (items(ours), items(theirs));
+    let item = |items: &[String], index: usize| items.get(index).map_or("nothing", String::as_str).to_owned();
+    let pairs = (0..ours.len().max(theirs.len())).map(|index| (item(&ours, index), item(&theirs, index)));
+    pairs.filter(|(ours, theirs)| ours != theirs).map(|(ours, theirs)| format!("history {ours} | {theirs}")).collect()
+}
+
 /// Takes away what buildah leaves in every image: its label, and the files it mounts things on.
 fn without_traces(image: &Image) -> Image {
     let mut image = image.clone();

@@ -40,7 +40,10 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
         let ours = kiln.build(case, &copy)?;
         for oracle in &oracles {
             let theirs = oracle.build(case, &copy)?;
-            let differences = compare::outcomes(&ours, &theirs);
+            let mut differences = compare::outcomes(&ours, &theirs);
+            if oracle.tells_history() {
+                differences.extend(compare::history(&ours, &theirs));
+            }
             table.add(case, oracle.name(), &differences, known.reason(&case.name, oracle.name()));
         }
     }

@@ -15,6 +15,9 @@ use xtask::shell::{command, run};
 pub(crate) trait Oracle {
     fn name(&self) -> &'static str;
 
+    /// True if it writes the history as BuildKit does.
+    fn tells_history(&self) -> bool;
+
     /// Builds a case from its prepared copy.
     fn build(&self, case: &Case, copy: &Path) -> Result<Outcome>;
 }
@@ -58,6 +61,10 @@ impl Docker {
 impl Oracle for Docker {
     fn name(&self) -> &'static str {
         "docker"
+    }
+
+    fn tells_history(&self) -> bool {
+        true
     }
 
     fn build(&self, case: &Case, copy: &Path) -> Result<Outcome> {
@@ -112,6 +119,10 @@ impl Buildah {
 impl Oracle for Buildah {
     fn name(&self) -> &'static str {
         "buildah"
+    }
+
+    fn tells_history(&self) -> bool {
+        false
     }
 
     fn build(&self, case: &Case, copy: &Path) -> Result<Outcome> {
