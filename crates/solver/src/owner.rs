@@ -17,8 +17,8 @@ pub(crate) struct Owner {
     pub(crate) gid: u32,
 }
 
-/// Reads `user[:group]`. Only a user: its group too, by name from `/etc/passwd`, by number the same number. A name that
-/// is not there is 0, as it is with BuildKit.
+/// Reads `user[:group]`. Only a user: its group too, by name from `/etc/passwd`, by number the same number. As with
+/// BuildKit, a user that is not there is 0, and a group that is not there is that of the user.
 pub(crate) fn parse(text: &str, files: &(impl Files + ?Sized)) -> Result<Owner> {
     let (user, group) = match text.split_once(':') {
         Some((user, group)) => (user, Some(group)),
@@ -33,7 +33,7 @@ pub(crate) fn parse(text: &str, files: &(impl Files + ?Sized)) -> Result<Owner> 
         None => own_group,
         Some(group) => match group.parse() {
             Ok(gid) => gid,
-            Err(_) => find_group(&read(files, "etc/group").map_err(|e| e.or(&fail))?, group),
+            Err(_) => find_group(&read(files, "etc/group").map_err(|e| e.or(&fail))?, group).unwrap_or(own_group),
         },
     };
     Ok(Owner { uid, gid })
@@ -86,7 +86,7 @@ fn find_user(passwd: &[u8], name: &str) -> (u32, u32) {
         .unwrap_or_default()
 }
 
-fn find_group(group: &[u8], name: &str) -> u32 {
+fn find_group(group: &[u8], name: &str) -> Option<u32> {
     lines(group)
         .filter_map(|line| {
             let mut fields = line.split(':');
@@ -94,7 +94,6 @@ fn find_group(group: &[u8], name: &str) -> u32 {
             if found != name { None } else { gid.trim().parse().ok() }
         })
         .next()
-        .unwrap_or_default()
 }
 
 fn lines(bytes: &[u8]) -> impl Iterator<Item = &str> {
@@ -124,7 +123,9 @@ mod tests {
         check("app:9", (1000, 9));
         check("7:staff", (7, 50));
         check("nobody", (0, 0));
-        check("app:nogroup", (1000, 0));
+        check("app:nogroup", (1000, 1001));
+        check("7:nogroup", (7, 7));
+        check("nobody:nogroup", (0, 0));
     }
 
     #[test]
