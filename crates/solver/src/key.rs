@@ -115,28 +115,40 @@ pub(crate) fn snapshot(parent: &ContentId, layer: &ContentId) -> ContentId {
 
 /// BLAKE3 over fields: strings and lists are preceded by their length. `what` keeps hashes of different things apart,
 /// and carries the version of all of them.
-pub(crate) struct Hasher(Vec<u8>);
+pub(crate) struct Hasher {
+    /// Fields are short: hashed together they cost a fraction.
+    pending: Vec<u8>,
+    /// Once there is much.
+    hashed: Option<Box<blake3::Hasher>>,
+}
+
+/// As much as BLAKE3 likes to have at once.
+const PENDING: usize = 64 << 10;
 
 impl Hasher {
     pub(crate) fn new(what: &str) -> Self {
-        let mut hasher = Self(Vec::with_capacity(256));
+        let mut hasher = Self { pending: Vec::with_capacity(256), hashed: None };
         hasher.text("kiln 1");
         hasher.text(what);
         hasher
     }
 
     pub(crate) fn byte(&mut self, value: u8) {
-        self.0.push(value);
+        self.pending.push(value);
     }
 
     pub(crate) fn number(&mut self, value: u64) {
-        self.0.extend_from_slice(&value.to_le_bytes());
+        self.pending.extend_from_slice(&value.to_le_bytes());
     }
 
     /// Adds bytes of any length.
     pub(crate) fn bytes(&mut self, value: &[u8]) {
         self.number(value.len() as u64);
-        self.0.extend_from_slice(value);
+        self.pending.extend_from_slice(value);
+        if self.pending.len() >= PENDING {
+            self.hashed.get_or_insert_default().update(&self.pending);
+            self.pending.clear();
+        }
     }
 
     pub(crate) fn text(&mut self, value: &str) {
@@ -144,7 +156,10 @@ impl Hasher {
     }
 
     pub(crate) fn finish(self) -> [u8; 32] {
-        *blake3::hash(&self.0).as_bytes()
+        match self.hashed {
+            None => *blake3::hash(&self.pending).as_bytes(),
+            Some(mut hashed) => *hashed.update(&self.pending).finalize().as_bytes(),
+        }
     }
 
     pub(crate) fn record(self) -> RecordKey {
@@ -184,6 +199,17 @@ mod tests {
         b.text("a");
         b.text("bc");
         assert_ne!(a.finish(), b.finish());
+    }
+
+    #[test]
+    fn much_is_hashed_like_little() {
+        let (mut hasher, mut whole) = (Hasher::new("x"), Vec::new());
+        for text in ["kiln 1", "x"].into_iter().chain(std::iter::repeat_n("some text", 20_000)) {
+            whole.extend_from_slice(&(text.len() as u64).to_le_bytes());
+            whole.extend_from_slice(text.as_bytes());
+        }
+        (0..20_000).for_each(|_| hasher.text("some text"));
+        assert_eq!(hasher.finish(), *blake3::hash(&whole).as_bytes());
     }
 
     #[test]

@@ -69,6 +69,15 @@ impl<'a> Wanted<'a> {
         }
     }
 
+    /// Returns where a plain path leads; `None` for anything else, and for a mount, which shows the directory itself too.
+    pub(crate) fn directory(&self, files: &(impl Files + ?Sized)) -> Result<Option<LayerPath>> {
+        let path = clean(self.pattern)?;
+        if self.purpose == Purpose::Mount || self.parents || wildcard_at(&path).is_some() {
+            return Ok(None);
+        }
+        resolve(files, &path).map(Some)
+    }
+
     /// Returns what is taken of `files`.
     pub(crate) fn select(&self, files: &(impl Files + ?Sized)) -> Result<Selection> {
         if self.purpose == Purpose::Mount {

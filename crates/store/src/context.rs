@@ -10,12 +10,16 @@ impl Store {
     /// Returns the stat index last written for a context.
     pub fn context_index(&self, id: &str) -> Result<Option<Vec<u8>>> {
         check_component("context", id)?;
-        let Some(bytes) = self.dir().read(&format!("contexts/{id}"), LIMIT)? else { return Ok(None) };
-        let value = seal::open(Kind::Context, id, &bytes).map(|(value, _)| value.to_vec());
-        if value.is_none() {
+        let Some(mut bytes) = self.dir().read(&format!("contexts/{id}"), LIMIT)? else { return Ok(None) };
+        let Some((value, rest)) = seal::open(Kind::Context, id, &bytes) else {
             tracing::warn!(id, "a damaged index of a context is ignored");
-        }
-        Ok(value)
+            return Ok(None);
+        };
+        // In place: it may be large.
+        let (start, end) = (bytes.len() - rest.len() - value.len(), bytes.len() - rest.len());
+        bytes.truncate(end);
+        bytes.drain(..start);
+        Ok(Some(bytes))
     }
 
     /// Replaces the stat index of a context.

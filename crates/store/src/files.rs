@@ -16,6 +16,8 @@ use crate::{Error, Result, fault};
 
 /// Directories keep other users out: images hold setuid files and private data.
 pub(crate) const DIR_MODE: Mode = Mode::RWXU;
+/// Most files are smaller.
+const FEW: usize = 4096;
 const FILE_MODE: Mode = Mode::from_raw_mode(0o644);
 
 /// An open directory. Names are relative to it.
@@ -80,8 +82,16 @@ impl Dir {
     pub(crate) fn read(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
         let Some(file) = self.open_file(name)? else { return Ok(None) };
         // One read most of the time, and no call to learn the size first.
-        let mut bytes = Vec::with_capacity(4096);
-        file.take(limit + 1).read_to_end(&mut bytes).map_err(self.fails("read", name))?;
+        let mut bytes = Vec::with_capacity(FEW);
+        (&file).take(FEW as u64).read_to_end(&mut bytes).map_err(self.fails("read", name))?;
+        if bytes.len() == FEW {
+            let size = file.metadata().map_err(self.fails("read", name))?.len().min(limit);
+            bytes.reserve_exact(usize::try_from(size).unwrap_or(0).saturating_sub(FEW) + 32);
+            (&file)
+                .take((limit + 1).saturating_sub(FEW as u64))
+                .read_to_end(&mut bytes)
+                .map_err(self.fails("read", name))?;
+        }
         if bytes.len() as u64 > limit {
             return Err(self.fails("read", name)(io::Error::new(io::ErrorKind::FileTooLarge, "it is too large")));
         }

@@ -21,6 +21,7 @@ pub struct Ignore {
 
 #[derive(Debug)]
 struct Entry {
+    text: String,
     pattern: Pattern,
     negated: bool,
 }
@@ -62,7 +63,7 @@ impl Ignore {
                 globs.add(glob.clone());
                 glob_of.push(patterns.len());
             }
-            patterns.push(Entry { pattern, negated });
+            patterns.push(Entry { text, pattern, negated });
         }
         let too_large = |error: globset::Error| InvalidPattern { line: 1, message: error.to_string() };
         Ok(Self { patterns, globs: globs.build().map_err(too_large)?, glob_of })
@@ -71,6 +72,11 @@ impl Ignore {
     /// True if there are no patterns.
     pub fn is_empty(&self) -> bool {
         self.patterns.is_empty()
+    }
+
+    /// Returns the patterns as they are understood, and whether they are negated: two lists that are equal do the same.
+    pub fn patterns(&self) -> impl ExactSizeIterator<Item = (&str, bool)> {
+        self.patterns.iter().map(|entry| (entry.text.as_str(), entry.negated))
     }
 
     /// True if any pattern is negated.

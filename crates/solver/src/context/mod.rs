@@ -295,6 +295,26 @@ impl Files for Context {
 }
 
 impl Context {
+    /// Adds what decides all that a copy sees below `path`, a directory, if the stat index knows it: while that does not
+    /// change, neither does anything that follows. False if something is new, has changed, or is gone.
+    pub(crate) fn hash_known(&self, path: &LayerPath, hasher: &mut Hasher) -> Result<bool> {
+        let Some(directory) = &self.0 else { return Ok(false) };
+        let Some(id) = directory.known.id() else { return Ok(false) };
+        let node = if path.is_root() { None } else { Some(directory.node(path)?) };
+        let is_directory = node.is_none_or(|node| node.is_some_and(|node| node.kind == NodeKind::Directory));
+        if !is_directory || !directory.is_known(path)? {
+            return Ok(false);
+        }
+        hasher.bytes(id);
+        hasher.bytes(path.as_bytes());
+        hasher.number(directory.ignore.patterns().len() as u64);
+        for (pattern, negated) in directory.ignore.patterns() {
+            hasher.text(pattern);
+            hasher.byte(negated.into());
+        }
+        Ok(true)
+    }
+
     /// True if everything at and below `path` that was looked at is still as it was then.
     pub(crate) fn is_still(&self, path: &LayerPath) -> Result<bool> {
         self.0.as_ref().map_or(Ok(true), |directory| directory.is_still(path))

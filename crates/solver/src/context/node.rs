@@ -69,9 +69,16 @@ pub(super) struct Listing {
     pub(super) hides: bool,
     /// The stat index knows names here that are gone or have changed.
     pub(super) outdates: bool,
+    /// It knows each name, and nothing else.
+    pub(super) is_known: bool,
 }
 
 impl Listing {
+    pub(super) fn new(nodes: Vec<Arc<Node>>, hides: bool, outdates: bool) -> Self {
+        let is_known = !outdates && nodes.iter().all(|node| node.was_known);
+        Self { nodes, hides, outdates, is_known }
+    }
+
     pub(super) fn find(&self, name: &[u8]) -> Option<Arc<Node>> {
         let at = self.nodes.binary_search_by(|node| (*node.name).cmp(name)).ok()?;
         Some(Arc::clone(&self.nodes[at]))

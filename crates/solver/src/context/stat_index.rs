@@ -19,6 +19,9 @@ use image::{LayerPath, Timestamp};
 use super::Seen;
 use super::node::{Fact, Listing, Node, NodeKind};
 
+/// About a thousand files.
+const LARGE: usize = 100_000;
+
 const MAGIC: &[u8] = b"kiln stat index 1\n";
 
 /// A stat index as it was read, decoded directory by directory when one is asked for.
@@ -49,6 +52,11 @@ impl StatIndex {
             directories.insert(path, range);
         }
         Some(Self { bytes, directories })
+    }
+
+    /// Names the index by its bytes; `None` for one so small that nothing is won by remembering what follows from it.
+    pub(super) fn id(&self) -> Option<&[u8; 32]> {
+        if self.bytes.len() < LARGE { None } else { self.bytes.last_chunk() }
     }
 
     /// Returns what is known of the children of `path`, to be asked for in order.

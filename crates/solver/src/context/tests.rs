@@ -248,3 +248,72 @@ fn an_empty_context_has_a_root_and_nothing_else() {
     assert!(context.below(&LayerPath::root()).unwrap().is_empty());
     assert!(select(&context, "x", dockerfile::Span::default()).is_err());
 }
+
+fn known(context: &Context, at: &str) -> Option<[u8; 32]> {
+    let mut hasher = Hasher::new("test");
+    context.hash_known(&path(at), &mut hasher).unwrap().then(|| hasher.finish())
+}
+
+/// Many files, so that it is worth remembering what follows from them.
+fn large() -> Fixture {
+    let many = (0..1100).fold(Fixture::new(), |fixture, n| fixture.file(&format!("d{}/f{n}", n % 5), "one"));
+    let fixture = many.file("e/f", "one").file("g/h/i", "one");
+    symlink("d0/f0", fixture.root.join("d1/link")).unwrap();
+    fs::create_dir(fixture.root.join("empty")).unwrap();
+    let context = fixture.open();
+    assert_eq!(known(&context, ""), None, "nothing is known of it");
+    hash(&context);
+    context.save().unwrap();
+    fixture
+}
+
+#[test]
+fn a_directory_is_known_while_nothing_in_it_changes() {
+    let fixture = large();
+    let before = known(&fixture.open(), "").unwrap();
+    assert_eq!(known(&fixture.open(), ""), Some(before));
+    assert_ne!(known(&fixture.open(), "d1"), Some(before));
+    assert_eq!(known(&fixture.open(), "e/f"), None, "no directory");
+    assert_eq!(known(&fixture.open(), "nothing"), None);
+    assert_ne!(known(&fixture.open_with("*.x", LATER), ""), Some(before));
+    assert_eq!(known(&fixture.open_with("d1", LATER), ""), None, "less of it is seen");
+    assert_eq!(known(&Fixture::new().file("a", "1").open(), ""), None);
+
+    let at = |name: &str| fixture.root.join(name);
+    let edits: [(&str, &dyn Fn()); 9] = [
+        ("data", &|| fs::write(at("d1/f1"), "two more").unwrap()),
+        ("mode", &|| fs::set_permissions(at("d1/f6"), fs::Permissions::from_mode(0o600)).unwrap()),
+        ("new file", &|| fs::write(at("e/new"), "").unwrap()),
+        ("gone", &|| fs::remove_file(at("e/f")).unwrap()),
+        ("new directory", &|| fs::create_dir(at("empty/new")).unwrap()),
+        ("mode of a directory", &|| fs::set_permissions(at("d2"), fs::Permissions::from_mode(0o700)).unwrap()),
+        ("renamed directory", &|| fs::rename(at("g/h"), at("g/j")).unwrap()),
+        ("link", &|| {
+            fs::remove_file(at("d1/link")).unwrap();
+            symlink("elsewhere", at("d1/link")).unwrap();
+        }),
+        ("another name", &|| fs::hard_link(at("d3/f3"), at("d3/g3")).unwrap()),
+    ];
+    let mut hashes = vec![before];
+    for (what, edit) in edits {
+        edit();
+        let context = fixture.open();
+        assert_eq!(known(&context, ""), None, "{what}");
+        assert!(known(&context, "d4").is_some(), "{what} elsewhere");
+        hash(&context);
+        context.save().unwrap();
+        let now = known(&fixture.open(), "").unwrap();
+        assert!(!hashes.contains(&now), "{what}");
+        hashes.push(now);
+    }
+}
+
+#[test]
+fn what_is_racy_is_not_known() {
+    let fixture = large();
+    fs::write(fixture.root.join("e/f"), "two more").unwrap();
+    let context = fixture.open_with("", Timestamp { seconds: 1, nanoseconds: 0 });
+    hash(&context);
+    context.save().unwrap();
+    assert_eq!(known(&fixture.open(), ""), None);
+}

@@ -30,6 +30,14 @@ impl Directory {
         Ok(entries)
     }
 
+    /// True if everything below `path` is as the stat index says.
+    pub(super) fn is_known(&self, path: &LayerPath) -> Result<bool> {
+        self.list_below(path)?;
+        let seen = self.seen();
+        let mut below = seen.listed.iter().filter(|(at, _)| at.starts_with(path));
+        Ok(below.all(|(_, listing)| listing.is_known))
+    }
+
     fn ordered(&self, path: &LayerPath) -> Vec<(LayerPath, Arc<Node>)> {
         let seen = self.seen();
         let mut found = Vec::new();
@@ -70,9 +78,9 @@ impl Directory {
             return Ok(Arc::clone(listing));
         }
         let hits = self.known_hits(path);
-        let mut listing = self.list(path, &hits)?;
-        self.keep_singles(path, &mut listing.nodes);
-        let listing = Arc::new(listing);
+        let Listing { mut nodes, hides, outdates, .. } = self.list(path, &hits)?;
+        self.keep_singles(path, &mut nodes);
+        let listing = Arc::new(Listing::new(nodes, hides, outdates));
         // Two threads may have listed it; the first is the truth for all.
         Ok(Arc::clone(self.seen().listed.entry(path.clone()).or_insert(listing)))
     }
@@ -119,7 +127,7 @@ impl Directory {
             }
             nodes.push(Arc::new(node));
         }
-        Ok(Listing { nodes, hides, outdates: known.leaves_some() })
+        Ok(Listing::new(nodes, hides, known.leaves_some()))
     }
 
     /// What was looked at before stays what it was.

@@ -19,6 +19,7 @@ use crate::owner::{self, Owner};
 use crate::probe::Probe;
 use crate::results::Results;
 use crate::select::{Selection, Wanted};
+use selections::Selected;
 
 /// What a look-up found.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub(crate) struct Session<'a> {
     pub(crate) contexts: &'a Contexts,
     /// What patterns take of contexts: all ops of a build see the same.
     selections: Mutex<Selections>,
+    /// The hashes of that.
+    selected: Mutex<HashMap<(ContextName, [u8; 32]), Selected>>,
 }
 
 /// The hash of a probe.
@@ -69,7 +72,7 @@ impl Root {
 
 impl<'a> Session<'a> {
     pub(crate) fn new(store: &'a Store, contexts: &'a Contexts) -> Self {
-        Self { store, contexts, selections: Mutex::default() }
+        Self { store, contexts, selections: Mutex::default(), selected: Mutex::default() }
     }
 
     /// Looks the result of a vertex up, whose parent and inputs are done.

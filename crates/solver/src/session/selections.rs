@@ -32,9 +32,14 @@ impl Session<'_> {
     ) -> Result<Option<Selected>> {
         match input {
             Input::Context(name) => {
-                let context = self.contexts.need(name)?;
-                let selection = self.context_selection(name, wanted)?;
-                self.hash(context, &selection, wanted.purpose).map(Some)
+                let key = (name.clone(), asked(wanted));
+                let lock = || self.selected.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(selected) = lock().get(&key) {
+                    return Ok(Some(*selected));
+                }
+                let selected = self.context_selected(name, wanted)?;
+                lock().insert(key, selected);
+                Ok(Some(selected))
             }
             Input::Empty => {
                 let selection = wanted.select(&Nothing)?;
@@ -42,6 +47,30 @@ impl Session<'_> {
             }
             Input::Vertex(id) => self.tree_selected(results, *id, wanted),
         }
+    }
+
+    /// Returns the hash of what a pattern takes of a context. It is remembered for a directory of which the stat index knows
+    /// everything: then there is nothing to gather and to hash.
+    fn context_selected(&self, name: &ContextName, wanted: Wanted<'_>) -> Result<Selected> {
+        let context = self.contexts.need(name)?;
+        let fact = match wanted.directory(context)? {
+            Some(path) => {
+                let mut hasher = Hasher::new("context fact");
+                wanted.hash(&mut hasher);
+                context.hash_known(&path, &mut hasher)?.then(|| hasher.record())
+            }
+            None => None,
+        };
+        let known = fact.as_ref().map(|fact| self.store.fact(fact)).transpose()?.flatten();
+        if let Some((hash, archives)) = known.as_deref().and_then(read_fact) {
+            return Ok(Selected { hash, archives });
+        }
+        let selection = self.context_selection(name, wanted)?;
+        let selected = self.hash(context, &selection, wanted.purpose)?;
+        if let Some(fact) = fact {
+            self.store.put_fact(&fact, &write_fact(&selected.hash, selected.archives))?;
+        }
+        Ok(selected)
     }
 
     fn tree_selected(&self, results: &Results<'_>, id: VertexId, wanted: Wanted<'_>) -> Result<Option<Selected>> {
@@ -75,9 +104,7 @@ impl Session<'_> {
 
     /// Returns what a pattern takes of a context; the same every time.
     pub(crate) fn context_selection(&self, name: &ContextName, wanted: Wanted<'_>) -> Result<Arc<Selection>> {
-        let mut hasher = Hasher::new("wanted");
-        wanted.hash(&mut hasher);
-        let key = (name.clone(), hasher.finish());
+        let key = (name.clone(), asked(wanted));
         let lock = || self.selections.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(selection) = lock().get(&key) {
             return Ok(Arc::clone(selection));
@@ -129,6 +156,12 @@ impl Session<'_> {
         self.store.put_fact(&fact, &[u8::from(answer)])?;
         Ok(answer)
     }
+}
+
+fn asked(wanted: Wanted<'_>) -> [u8; 32] {
+    let mut hasher = Hasher::new("wanted");
+    wanted.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn looks_like_archive(mut file: std::fs::File) -> bool {

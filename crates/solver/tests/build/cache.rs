@@ -17,6 +17,7 @@ pub(crate) const CASES: &[Case] = &[
     ("cache::two_builds_at_once_run_it_once", two_builds_at_once_run_it_once),
     ("cache::another_checkout_hits", another_checkout_hits),
     ("cache::records_name_their_inputs", records_name_their_inputs),
+    ("cache::what_is_known_of_a_large_context_is_never_stale", what_is_known_of_a_large_context_is_never_stale),
 ];
 
 const TEXT: &str = "FROM base AS first\nWORKDIR /w\nCOPY . .\nRUN cat a > /out\nFROM base\nCOPY --from=0 /out /\nRUN --mount=type=bind,from=first,target=/m cat /m/out > /x\n";
@@ -166,4 +167,36 @@ fn records_name_their_inputs() {
     let run = record("RUN");
     assert!(names(&run).contains(&"env TOKEN".to_owned()) && names(&run).contains(&"parent".to_owned()));
     assert!(run.iter().all(|input| !input.value.contains("hidden")));
+}
+
+/// A key is the same whether the stat index knows the context or not, and whatever was remembered of it.
+fn what_is_known_of_a_large_context_is_never_stale() {
+    let env = Env::new();
+    for n in 0..1100 {
+        env.file(&format!("d{}/f{n}", n % 7), format!("{n}"));
+    }
+    let text = "FROM base\nCOPY . /all\nCOPY --exclude=f1* d1 /part\nADD d2 /x\n";
+    let plan = env.build(text).plan;
+    let keys = || env.build(text).solution.vertices.iter().map(|vertex| vertex.key).collect::<Vec<_>>();
+    let indexes = env.store.root().join("contexts");
+    let mut seen = Vec::new();
+    for round in 0..6_usize {
+        let at = |name: &str| env.context.join(name);
+        match round {
+            0 => {}
+            1 => fs::write(at("d1/f8"), "other").unwrap(),
+            2 => fs::remove_file(at("d2/f2")).unwrap(),
+            3 => fs::set_permissions(at("d1"), fs::Permissions::from_mode(0o700)).unwrap(),
+            4 => fs::rename(at("d3"), at("d8")).unwrap(),
+            _ => fs::write(at("d1/f8"), "8").unwrap(),
+        }
+        // As the index learns of it, then from what is remembered.
+        let found: Vec<_> = (0..4).map(|_| keys()).collect();
+        fs::read_dir(&indexes).unwrap().for_each(|index| fs::remove_file(index.unwrap().path()).unwrap());
+        let fresh = keys();
+        assert!(found.iter().all(|found| *found == fresh), "round {round}");
+        assert!(!seen.contains(&fresh), "round {round}");
+        assert!(env.known(&plan).is_some());
+        seen.push(fresh);
+    }
 }

@@ -34,7 +34,7 @@ fn node(name: &str, size: u64) -> Node {
 fn listed(nodes: Vec<Node>) -> Seen {
     let mut seen = Seen::default();
     let nodes = nodes.into_iter().map(Arc::new).collect();
-    seen.listed.insert(path("d"), Arc::new(Listing { nodes, hides: false, outdates: false }));
+    seen.listed.insert(path("d"), Arc::new(Listing::new(nodes, false, false)));
     seen
 }
 
@@ -87,10 +87,7 @@ fn the_same_gives_nothing_to_write_and_less_does() {
     let mut directory = known.directory(&path("d"));
     assert!(directory.find(&node("a", 1)).is_some() && directory.leaves_some());
     let mut less = listed(vec![known_node("a", 1)]);
-    less.listed.insert(
-        path("d"),
-        Arc::new(Listing { nodes: vec![Arc::new(known_node("a", 1))], hides: false, outdates: true }),
-    );
+    less.listed.insert(path("d"), Arc::new(Listing::new(vec![Arc::new(known_node("a", 1))], false, true)));
     let less = encode(&known, &less, LATER).unwrap();
     let less = StatIndex::decode(less).unwrap();
     assert!(less.find(&path("d"), &node("a", 1)).is_some() && less.find(&path("d"), &node("b", 2)).is_none());
