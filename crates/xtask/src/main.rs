@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         ["conformance", rest @ ..] => conformance::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["peers", rest @ ..] => peers::run(rest),
+        ["growth", rest @ ..] => peers::growth(rest),
         ["crash", rest @ ..] => test::crash(rest),
         ["model", rest @ ..] => test::model(rest),
         _ => {
@@ -49,4 +50,5 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                   compare builds with and without the cache after random edits [default: 100,000 sequences of them]
   fuzz [TARGET] [--runs N]
                   hand random input to the parser, the word expander and the ignore matcher
-  peers           time kiln beside buildah, podman and docker on the same Dockerfiles";
+  peers           time kiln beside buildah, podman and docker on the same Dockerfiles
+  growth          time a COPY of 2,000, 20,000 and 200,000 files";
