@@ -3,7 +3,8 @@
 use std::fmt;
 
 use crate::op::{
-    Cache, Chmod, Copy, CopySource, Mount, MountKind, Op, Run, RunNetwork, RunSecurity, SecretEnv, SecretRef, Workdir,
+    Cache, Chmod, Copy, CopySource, HttpSource, Mount, MountKind, Op, Run, RunNetwork, RunSecurity, SecretEnv,
+    SecretRef, Source, Workdir,
 };
 
 /// Changes whenever equal ops would get another digest: every cache goes cold.
@@ -23,6 +24,7 @@ impl OpDigest {
                 fields.text("base");
                 fields.list(&base.config.rootfs.diff_ids, |fields, id| fields.bytes(id.as_bytes()));
             }
+            Op::Source(Source::Http(http)) => digest_http(&mut fields, http),
             Op::Run(run) => digest_run(&mut fields, run),
             Op::Copy(copy) => digest_copy(&mut fields, copy),
             Op::Workdir(Workdir { path, user }) => {
@@ -42,6 +44,14 @@ impl fmt::Display for OpDigest {
 }
 
 // The patterns name every field, so that a new one is either hashed or left out on purpose.
+
+fn digest_http(fields: &mut Fields, http: &HttpSource) {
+    let HttpSource { url, login: _, name, checksum } = http;
+    fields.text("http");
+    fields.text(url);
+    fields.text(name);
+    fields.option(checksum.as_ref(), |fields, checksum| fields.bytes(checksum.as_bytes()));
+}
 
 fn digest_run(fields: &mut Fields, run: &Run) {
     let Run {
@@ -132,8 +142,8 @@ fn digest_copy(fields: &mut Fields, copy: &Copy) {
     let Copy { sources, destination, chown, chmod, unpack, exclude, parents, link } = copy;
     fields.text("copy");
     fields.list(sources, |fields, source| match source {
-        CopySource::Path { input, pattern, span: _ } => {
-            fields.text("path");
+        CopySource::Path { input, pattern, span: _, as_is } => {
+            fields.text(if *as_is { "path as it is" } else { "path" });
             fields.number(*input as u64);
             fields.text(pattern);
         }

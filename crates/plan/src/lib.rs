@@ -22,6 +22,7 @@ mod options;
 mod order;
 mod path;
 mod prune;
+mod remote;
 mod state;
 mod text;
 mod trigger;
@@ -32,10 +33,11 @@ pub use digest::OpDigest;
 pub use epoch::{EPOCH_ARGUMENT, Epoch, epoch};
 pub use git::{Credentials, GitSource, InvalidGit, is_commit, redacted};
 pub use op::{
-    Cache, CacheSharing, Chmod, Copy, CopySource, Limits, Mount, MountKind, Op, Run, RunNetwork, RunSecurity, Script,
-    SecretEnv, SecretRef, Workdir,
+    Cache, CacheSharing, Chmod, Copy, CopySource, HttpSource, Limits, Login, Mount, MountKind, Op, Run, RunNetwork,
+    RunSecurity, Script, SecretEnv, SecretRef, Source, Workdir,
 };
 pub use options::{NamedContext, Options};
+pub use remote::{Remote, redact};
 
 use std::collections::BTreeMap;
 

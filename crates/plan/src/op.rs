@@ -1,6 +1,9 @@
-//! Ops: what a vertex does. A leaf op ([`Op::Base`]) has no parent; the others put one layer on their parent.
+//! Ops: what a vertex does. A leaf op ([`Op::Base`], [`Op::Source`]) has no parent; the others put one layer on their
+//! parent.
 
-use image::Platform;
+use std::fmt;
+
+use image::{Digest, Platform};
 
 use crate::base::ResolvedBase;
 
@@ -10,6 +13,8 @@ use crate::base::ResolvedBase;
 pub enum Op {
     /// The layers of an image.
     Base(ResolvedBase),
+    /// Files from elsewhere, in a layer of their own.
+    Source(Source),
     Run(Run),
     Copy(Copy),
     Workdir(Workdir),
@@ -21,6 +26,7 @@ impl Op {
         let sum = |words: &[String]| words.iter().map(String::len).sum::<usize>();
         match self {
             Self::Base(_) => 0,
+            Self::Source(Source::Http(http)) => http.url.len() + http.name.len(),
             Self::Run(run) => {
                 let env: usize = run.env.iter().map(|(key, value)| key.len() + value.len()).sum();
                 sum(&run.argv) + env + run.cwd.len() + run.user.len()
@@ -28,6 +34,47 @@ impl Op {
             Self::Copy(copy) => copy.destination.len() + sum(&copy.exclude),
             Self::Workdir(workdir) => workdir.path.len() + workdir.user.len(),
         }
+    }
+}
+
+/// What is fetched from elsewhere. The layer has that alone, on nothing.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// One file, with mode 600, of root, as old as the server says.
+    Http(HttpSource),
+}
+
+impl Source {
+    /// True if the op says what the content is: nobody has to be asked whether it is still the same.
+    pub fn is_pinned(&self) -> bool {
+        match self {
+            Self::Http(http) => http.checksum.is_some(),
+        }
+    }
+}
+
+/// A file of a server.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HttpSource {
+    /// Without login and fragment.
+    pub url: String,
+    /// In no key.
+    pub login: Option<Login>,
+    /// What the file is called in the layer.
+    pub name: String,
+    pub checksum: Option<Digest>,
+}
+
+/// Who asks a server, as written in an address.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Login {
+    pub user: String,
+    pub password: String,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Login")
     }
 }
 
@@ -173,7 +220,7 @@ pub struct Copy {
     /// `user[:group]` as written after expansion.
     pub chown: Option<String>,
     pub chmod: Option<Chmod>,
-    /// `ADD`: archives are extracted.
+    /// `ADD`: archives are extracted, except those of sources that are taken as they are.
     pub unpack: bool,
     /// `--exclude`, as written: patterns over the paths below each directory that is copied.
     pub exclude: Vec<String>,
@@ -188,7 +235,13 @@ pub struct Copy {
 pub enum CopySource {
     /// A path or wildcard of the input at that position of [`Vertex::inputs`](crate::Vertex): absolute and clean, so
     /// that nothing above the root can be named.
-    Path { input: usize, pattern: String, span: dockerfile::Span },
+    Path {
+        input: usize,
+        pattern: String,
+        span: dockerfile::Span,
+        /// Not extracted, whatever [`Copy::unpack`] says.
+        as_is: bool,
+    },
     /// A file written in the Dockerfile.
     Inline { name: String, bytes: Vec<u8> },
 }

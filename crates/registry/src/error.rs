@@ -35,6 +35,12 @@ pub enum Error {
     /// Any other answer that is not the wanted one.
     #[error("failed to {doing}: {host} answered with status {status}{}", says(.message))]
     Status { host: String, doing: String, status: u16, message: Option<String>, retry_after: Option<Duration> },
+    /// A server that is no registry does not give what it was asked for.
+    #[error("failed to {doing}: HTTP {status}")]
+    Answer { doing: String, code: u16, status: String, retry_after: Option<Duration> },
+    /// What stands in the place of an address.
+    #[error("failed to {doing}: invalid URL")]
+    Address { doing: String, source: Cause },
     /// An answer that makes no sense.
     #[error("failed to {doing}: {host} {reason}")]
     Protocol { host: String, doing: String, reason: String },
@@ -145,7 +151,8 @@ impl Error {
             }
             Self::Unreachable { .. } | Self::Interrupted { .. } => Next::Again(None),
             Self::Limited { retry_after, .. } => Next::Again(*retry_after),
-            Self::Status { status: 408 | 500 | 502..=504, retry_after, .. } => Next::Again(*retry_after),
+            Self::Status { status: 408 | 500 | 502..=504, retry_after, .. }
+            | Self::Answer { code: 408 | 429 | 500 | 502..=504, retry_after, .. } => Next::Again(*retry_after),
             Self::Blocked { .. }
             | Self::Config { .. }
             | Self::Option { .. }

@@ -19,6 +19,7 @@ mod endpoint;
 mod error;
 mod fetch;
 pub mod git;
+mod file;
 mod http;
 mod pull;
 mod push;
@@ -34,6 +35,7 @@ use image::{Descriptor, Digest, ImageConfig, ImageManifest, Platform, Reference}
 
 pub use clock::Clock;
 pub use error::{Cause, Error};
+pub use file::{FileAnswer, FileInfo, FileRequest, Validators};
 
 use clock::SystemClock;
 use endpoint::Endpoint;

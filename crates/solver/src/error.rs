@@ -91,6 +91,12 @@ pub enum SolveErrorKind {
     /// A ref stands for another commit than it should.
     #[error("expected checksum to match {expected}, got {got}")]
     GitChecksum { expected: String, got: String },
+    /// A source could not be fetched.
+    #[error(transparent)]
+    Source(Box<registry::Error>),
+    /// What was fetched is not what the Dockerfile says it is.
+    #[error("{url} has the checksum {found}, expected is {expected}")]
+    Checksum { url: String, expected: image::Digest, found: image::Digest },
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error("failed to run {:?}", .argv.join(" "))]

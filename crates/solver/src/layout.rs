@@ -30,7 +30,7 @@ pub(crate) enum Data {
     Source { tree: usize, path: LayerPath },
     /// The text with that number, written in the Dockerfile.
     Inline(usize),
-    /// A file with that name among those extracted from archives; it is moved.
+    /// A file with that name among those extracted from archives or fetched; it is moved.
     Spooled(usize),
 }
 
@@ -107,6 +107,12 @@ impl Layout {
         let content = ContentHash(*blake3::hash(bytes).as_bytes());
         let metadata = self.copied(&Metadata { mode: 0o644, mtime: self.attributes.now, ..Metadata::default() }, false);
         let file = self.new_file(NewFile { data: Data::Inline(number), size: bytes.len() as u64, content });
+        self.put(target, What::File(file), metadata)
+    }
+
+    /// Puts a file that was fetched into place, as it is.
+    pub(crate) fn fetched(&mut self, target: LayerPath, file: NewFile, metadata: Metadata) -> Result<()> {
+        let file = self.new_file(file);
         self.put(target, What::File(file), metadata)
     }
 

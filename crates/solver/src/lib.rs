@@ -3,7 +3,7 @@
 //! ```text
 //! known ──────► Session ── key, probe, select ──► records and facts of the store
 //! solve ─► Schedule ─► threads ─► Worker ─► Session
-//!             ▲                     │          and ops: run, copy, workdir, base
+//!             ▲                     │          and ops: run, copy, workdir, source, base
 //!             └────── replies ◄─────┘
 //! ```
 //!
@@ -45,6 +45,7 @@ pub use git::{GitTree, fetch_git, known_git, resolve_git};
 pub use key::Key;
 pub use known::{known, pending};
 pub use local::{LocalWorker, WorkerSettings};
+pub use ops::inputs::ADDRESS;
 pub use results::Made;
 pub use secret::Secret;
 pub use session::Found;

@@ -15,9 +15,10 @@ use crate::context::Contexts;
 use crate::error::{Result, SolveErrorKind};
 use crate::key::{self, Key};
 use crate::ops;
+use crate::ops::source::Fetched;
 use crate::results::Made;
 use crate::secret::Secret;
-use crate::session::{Found, Session};
+use crate::session::{Found, Session, must_ask};
 use crate::solution::Outcome;
 use crate::worker::{Job, Worker};
 use crate::write::Disk;
@@ -140,7 +141,8 @@ impl<'a> LocalWorker<'a> {
 
     /// Returns the record of `key` if somebody has computed it since it was looked up.
     fn computed_meanwhile(&self, job: Job<'_>, key: Key) -> Result<Option<Record>> {
-        if job.vertex().ignore_cache && !lock(&self.computed).contains(&key) {
+        let ignored = job.vertex().ignore_cache || must_ask(job.vertex());
+        if ignored && !lock(&self.computed).contains(&key) {
             return Ok(None);
         }
         Ok(self.store().record(&key.record())?)
@@ -175,6 +177,14 @@ impl Worker for LocalWorker<'_> {
             return Ok(Made::from_record(&record));
         }
         let result = match &job.vertex().op {
+            Op::Source(source) => match ops::source::execute(self, job, source, key)? {
+                Fetched::New(result) => *result,
+                Fetched::Same(record) => {
+                    // Asked once in a build: all who read it see the same.
+                    lock(&self.computed).insert(key);
+                    return Ok(Made::from_record(&record));
+                }
+            },
             Op::Base(_) => return Err(SolveErrorKind::Plan("a base image is not executed")),
             Op::Run(run) => ops::run::execute(self, job, run, key)?,
             Op::Copy(copy) => ops::copy::execute(self, job, copy, key)?,

@@ -3,7 +3,7 @@
 use dockerfile::Span;
 use dockerfile::ignore::Wildcard;
 use image::{Entry, Kind, LayerPath};
-use plan::Copy;
+use plan::{Copy, CopySource};
 
 use crate::error::{Result, SolveErrorKind};
 use crate::files::{Files, is_directory, missing, resolve};
@@ -52,10 +52,12 @@ impl<'a> Wanted<'a> {
         Self { pattern: path, purpose: Purpose::Mount, exclude: &[], parents: false, span: Span::default() }
     }
 
-    /// Returns what a source of `copy` asks for.
-    pub(crate) fn source(copy: &'a Copy, pattern: &'a str, span: Span) -> Self {
-        let purpose = if copy.unpack { Purpose::Add } else { Purpose::Copy };
-        Self { pattern, purpose, exclude: &copy.exclude, parents: copy.parents, span }
+    /// Returns what a source of `copy` asks for, and of which input; `None` if it stands in the Dockerfile itself.
+    pub(crate) fn source(copy: &'a Copy, source: &'a CopySource) -> Option<(usize, Self)> {
+        let CopySource::Path { input, pattern, span, as_is } = source else { return None };
+        let purpose = if copy.unpack && !as_is { Purpose::Add } else { Purpose::Copy };
+        let (exclude, parents, span) = (&copy.exclude, copy.parents, *span);
+        Some((*input, Self { pattern, purpose, exclude, parents, span }))
     }
 
     /// Adds all that decides the selection, but not the tree.

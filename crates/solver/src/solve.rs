@@ -247,6 +247,7 @@ fn shape(vertex: &Vertex) -> Shape {
     Shape {
         kind: match vertex.op {
             Op::Base(_) => Kind::Base,
+            Op::Source(_) => Kind::Source,
             Op::Run(_) => Kind::Run,
             Op::Copy(_) => Kind::Copy,
             Op::Workdir(_) => Kind::Workdir,

@@ -131,6 +131,13 @@ fn reasons(store: &Store, account: &Account, index: usize, earlier: &Earlier) ->
         return Ok(vec!["it was never built".to_owned()]);
     };
     if before.key == step.key {
+        let address = now.inputs.iter().find(|input| input.name == solver::ADDRESS);
+        if let Some(address) = address.filter(|_| !step.ignored_cache) {
+            return Ok(vec![match step.outcome {
+                Word::Unchanged => format!("the server of {} did not say that it is the same", address.value),
+                _ => format!("what is at {} changed", address.value),
+            }]);
+        }
         return Ok(vec![if step.ignored_cache {
             "the cache was ignored (--no-cache)".to_owned()
         } else {

@@ -164,7 +164,7 @@ pub(crate) fn ignored_copies(plan: &Plan, ignore: &Ignore, sources: &Sources) ->
         let text = sources.get(vertex.span.source).map_or("", |source| source.slice(vertex.span));
         let verb = if text.get(..3).is_some_and(|word| word.eq_ignore_ascii_case("add")) { "Add" } else { "Copy" };
         for source in &copy.sources {
-            let CopySource::Path { input, pattern, span } = source else { continue };
+            let CopySource::Path { input, pattern, span, .. } = source else { continue };
             if !matches!(vertex.inputs.get(*input), Some(Input::Context(ContextName::Main))) {
                 continue;
             }

@@ -1,12 +1,14 @@
-//! `COPY` and `ADD` of local files (reference: sections 6 and 7), as far as they are decided before anything is read.
+//! `COPY` and `ADD` (reference: sections 6 and 7), as far as they are decided before anything is read.
 
 use dockerfile::ast::{self, Instruction};
 use dockerfile::ignore::Ignore;
 use dockerfile::{Span, Spanned, Word};
 
 use super::scope::Scope;
+use super::source::{self, Fetched};
 use crate::names::Source;
 use crate::op::{Chmod, Copy, CopySource, Op};
+use crate::remote::{Remote, redact};
 use crate::{ContextName, Input, path};
 
 /// Which of the two.
@@ -17,10 +19,14 @@ pub(super) enum Verb {
 }
 
 /// What is written after expansion, for the history, and what is done.
+#[derive(Default)]
 struct Draft {
     sources: Vec<CopySource>,
     /// Paths as expanded, then heredocs: `a b <<c`.
     shown: Vec<String>,
+    inputs: Vec<Input>,
+    /// The position in `inputs` of what paths are read from.
+    local: Option<usize>,
 }
 
 pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, copy: &ast::Copy, verb: Verb) -> Option<()> {
@@ -33,7 +39,6 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, copy: 
         (Some(text), Some(word)) => Some(parse_mode(scope, text, word.span)?),
         _ => None,
     };
-    let inputs = inputs(scope, copy, &draft.sources)?;
     let parents = is_set(copy.flags.parents.as_ref());
     let mut flags = Vec::new();
     flags.extend(parents.then(|| "--parents".to_owned()));
@@ -50,7 +55,7 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, copy: 
         parents,
         link: is_set(copy.flags.link.as_ref()),
     });
-    scope.layer(instruction, op, inputs, created_by)
+    scope.layer(instruction, op, draft.inputs, created_by)
 }
 
 fn is_set(flag: Option<&Spanned<bool>>) -> bool {
@@ -89,21 +94,30 @@ fn parse_mode(scope: &mut Scope<'_, '_>, text: &str, span: Span) -> Option<Chmod
 
 /// Paths come first and heredocs after them, wherever they stand: what is copied last wins, as with BuildKit.
 fn sources(scope: &mut Scope<'_, '_>, copy: &ast::Copy, verb: Verb) -> Option<Draft> {
-    let mut draft = Draft { sources: Vec::new(), shown: Vec::new() };
+    let mut draft = Draft::default();
+    let checksum = optional(scope, copy.flags.checksum.as_ref())?.zip(copy.flags.checksum.as_ref());
+    if let Some((_, word)) = checksum.as_ref().filter(|_| copy.sources.len() > 1) {
+        scope.error(word.span, "checksum can't be specified for multiple sources");
+        return None;
+    }
     for source in &copy.sources {
         if let ast::CopySource::Path(word) = source {
             let text = scope.expand(word)?;
-            check_source(scope, copy, verb, &text, word.span)?;
-            let pattern = match is_set(copy.flags.parents.as_ref()) {
-                true => with_parents(&text),
-                false => path::clean(&text),
-            };
-            draft.sources.push(CopySource::Path { input: 0, pattern, span: word.span });
-            draft.shown.push(text);
+            match Remote::of(&text) {
+                None => local(scope, copy, &mut draft, &text, word.span)?,
+                Some(remote) => {
+                    let checksum = checksum.as_ref().map(|(text, word)| (text.as_str(), word.span));
+                    let fetched = fetch(scope, verb, remote, &text, word.span, checksum)?;
+                    let as_is = !is_set(copy.flags.unpack.as_ref());
+                    draft.inputs.push(Input::Vertex(fetched.vertex));
+                    draft.sources.push(fetched.source(draft.inputs.len() - 1, word.span, as_is));
+                }
+            }
+            draft.shown.push(redact(&text).into_owned());
         }
     }
-    if let Some(checksum) = &copy.flags.checksum {
-        refuse_checksum(scope, copy, checksum);
+    if let Some((_, word)) = checksum.filter(|_| draft.local.is_some() || draft.sources.is_empty()) {
+        scope.error(word.span, "checksum requires HTTP(S) or Git sources");
         return None;
     }
     for source in &copy.sources {
@@ -116,65 +130,27 @@ fn sources(scope: &mut Scope<'_, '_>, copy: &ast::Copy, verb: Verb) -> Option<Dr
     Some(draft)
 }
 
-/// A checksum says something about one remote source, and there are none yet.
-fn refuse_checksum(scope: &mut Scope<'_, '_>, copy: &ast::Copy, checksum: &Word) {
-    if copy.sources.len() > 1 {
-        scope.error(checksum.span, "checksum can't be specified for multiple sources");
-    } else {
-        scope.error(checksum.span, "checksum requires HTTP(S) or Git sources");
-    }
-}
-
-fn check_source(scope: &mut Scope<'_, '_>, copy: &ast::Copy, verb: Verb, text: &str, span: Span) -> Option<()> {
-    let (article, kind) = match remote(text) {
-        None => return Some(()),
-        Some(Remote::Git) => ("a", "git ref"),
-        Some(Remote::Http) => ("a", "URL"),
-    };
-    match verb {
-        Verb::Copy => scope.error(span, format!("source can't be {article} {kind} for COPY")),
-        Verb::Add if copy.flags.checksum.is_some() && copy.sources.len() > 1 => {
-            scope.error(span, "checksum can't be specified for multiple sources");
+/// Adds a path of the build context, or of what `--from` names.
+fn local(scope: &mut Scope<'_, '_>, copy: &ast::Copy, draft: &mut Draft, text: &str, span: Span) -> Option<()> {
+    let input = match draft.local {
+        Some(input) => input,
+        None => {
+            draft.inputs.push(from(scope, copy)?);
+            *draft.local.insert(draft.inputs.len() - 1)
         }
-        Verb::Add => scope.unsupported(span, &format!("ADD of {article} {kind}")),
-    }
-    None
-}
-
-/// What is fetched from elsewhere.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Remote {
-    Git,
-    Http,
-}
-
-/// Tells where a source is (reference: section 7); `None` for a local path.
-fn remote(text: &str) -> Option<Remote> {
-    if text.starts_with("git://") || text.starts_with("ssh://") || is_scp_like(text) {
-        return Some(Remote::Git);
-    }
-    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"))?;
-    let path = rest.split(['?', '#']).next().unwrap_or_default();
-    Some(if path.ends_with(".git") { Remote::Git } else { Remote::Http })
-}
-
-/// `git@host:path`: a user, a host and a path, with no slash before the colon.
-fn is_scp_like(text: &str) -> bool {
-    let Some((user, rest)) = text.split_once('@') else { return false };
-    let Some((host, path)) = rest.split_once(':') else { return false };
-    let plain = |part: &str| {
-        !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
     };
-    plain(user) && plain(host) && !path.is_empty()
+    let pattern = match is_set(copy.flags.parents.as_ref()) {
+        true => with_parents(text),
+        false => path::clean(text),
+    };
+    draft.sources.push(CopySource::Path { input, pattern, span, as_is: false });
+    Some(())
 }
 
-/// Returns what paths are read from; nothing if there are only heredocs.
-fn inputs(scope: &mut Scope<'_, '_>, copy: &ast::Copy, sources: &[CopySource]) -> Option<Vec<Input>> {
-    if !sources.iter().any(|source| matches!(source, CopySource::Path { .. })) {
-        return Some(Vec::new());
-    }
+/// Returns what paths are read from.
+fn from(scope: &mut Scope<'_, '_>, copy: &ast::Copy) -> Option<Input> {
     let Some(from) = copy.flags.from.as_ref().filter(|from| !from.value.is_empty()) else {
-        return Some(vec![Input::Context(ContextName::Main)]);
+        return Some(Input::Context(ContextName::Main));
     };
     let source: Source = match scope.stages.graph.copy_source(&from.value, from.span) {
         Ok(source) => source,
@@ -183,7 +159,25 @@ fn inputs(scope: &mut Scope<'_, '_>, copy: &ast::Copy, sources: &[CopySource]) -
             return None;
         }
     };
-    Some(vec![scope.stages.input(&source, scope.index, from.span)?])
+    scope.stages.input(&source, scope.index, from.span)
+}
+
+/// Makes the vertex that fetches a source.
+fn fetch(
+    scope: &mut Scope<'_, '_>,
+    verb: Verb,
+    remote: Remote,
+    text: &str,
+    span: Span,
+    checksum: Option<(&str, Span)>,
+) -> Option<Fetched> {
+    match (verb, remote) {
+        (Verb::Copy, Remote::Git) => scope.error(span, "source can't be a git ref for COPY"),
+        (Verb::Copy, Remote::Http) => scope.error(span, "source can't be a URL for COPY"),
+        (Verb::Add, Remote::Git) => scope.unsupported(span, "ADD of a git ref"),
+        (Verb::Add, Remote::Http) => return source::http(scope, text, span, checksum),
+    }
+    None
 }
 
 fn created_by(verb: Verb, flags: Vec<String>, sources: &[String], destination: &str) -> String {
@@ -209,20 +203,6 @@ mod tests {
             ("/./a", "/./a"),
         ] {
             assert_eq!(with_parents(text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn where_a_source_is() {
-        let git = ["git://h/r", "ssh://git@h/r", "git@github.com:o/r", "https://h/o/r.git", "http://h/r.git#main:sub"];
-        for text in git {
-            assert_eq!(remote(text), Some(Remote::Git), "{text}");
-        }
-        for text in ["http://h/f", "https://h/a.git/f", "https://h/f?x=.git"] {
-            assert_eq!(remote(text), Some(Remote::Http), "{text}");
-        }
-        for text in ["a", "./git@h:r", "a@b", "a/b@c:d", "r.git", "httpx://h", "C:x", "ftp://h/f", "@h:p"] {
-            assert_eq!(remote(text), None, "{text}");
         }
     }
 }

@@ -13,6 +13,7 @@ mod onbuild;
 mod run;
 mod scope;
 mod shell;
+mod source;
 mod stage;
 mod stopsignal;
 mod user;

@@ -1,6 +1,8 @@
 //! What one instruction sees of the stage it is in, and what it may do to it.
 
-use dockerfile::ast::{Command, Instruction};
+use std::borrow::Cow;
+
+use dockerfile::ast::{Command, Instruction, Kind};
 use dockerfile::word::{Expanded, Variables as _};
 use dockerfile::{Diagnostic, Span, Word};
 use image::Platform;
@@ -8,7 +10,8 @@ use image::config::ContainerConfig;
 
 use super::stage::Stages;
 use crate::env::Env;
-use crate::op::Op;
+use crate::op::{Op, Source};
+use crate::remote::redact;
 use crate::state::State;
 use crate::{HistoryLine, Input, VertexId, lint};
 
@@ -139,8 +142,20 @@ impl<'s, 'a> Scope<'s, 'a> {
         Some(())
     }
 
+    /// Makes the vertex of something that is fetched; equal ones of one place are one.
+    pub(super) fn source(&mut self, source: Source, span: Span, name: String) -> Option<VertexId> {
+        let op = Op::Source(source);
+        self.stages.findings.charge(op.size() + name.len(), span)?;
+        let origin = self.stages.origin(self.index, span, name);
+        Some(self.stages.builder.add(op, None, Vec::new(), origin))
+    }
+
     fn step_name(&mut self, instruction: &Instruction) -> String {
-        self.steps.next(&self.state.env, &instruction.keyword.value.to_uppercase(), &instruction.text)
+        let text = match instruction.kind {
+            Kind::Add(_) => redact(&instruction.text),
+            _ => Cow::Borrowed(instruction.text.as_str()),
+        };
+        self.steps.next(&self.state.env, &instruction.keyword.value.to_uppercase(), &text)
     }
 }
 

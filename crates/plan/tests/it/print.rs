@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use dockerfile::{Diagnostic, Severity, Sources, Span};
 use plan::{
-    Cache, Chmod, ContextName, Copy, CopySource, HistoryLine, Input, Mount, MountKind, Op, Plan, Run, RunNetwork,
-    SecretEnv, Target, Vertex, Workdir,
+    Cache, Chmod, ContextName, Copy, CopySource, HistoryLine, HttpSource, Input, Mount, MountKind, Op, Plan, Run,
+    RunNetwork, SecretEnv, Source, Target, Vertex, Workdir,
 };
 
 use crate::case::Outcome;
@@ -77,9 +77,18 @@ fn vertex(out: &mut String, index: usize, vertex: &Vertex, sources: &Sources) {
     }
     match &vertex.op {
         Op::Base(base) => writeln!(out, "    base {}", base.reference).unwrap(),
+        Op::Source(Source::Http(http)) => self::http(out, http),
         Op::Run(run) => self::run(out, run),
         Op::Copy(copy) => self::copy(out, copy),
         Op::Workdir(Workdir { path, user }) => writeln!(out, "    workdir {path} user {user:?}").unwrap(),
+    }
+}
+
+fn http(out: &mut String, http: &HttpSource) {
+    let login = if http.login.is_some() { " with a login" } else { "" };
+    writeln!(out, "    fetch {}{login} as {}", http.url, http.name).unwrap();
+    if let Some(checksum) = &http.checksum {
+        writeln!(out, "    checksum {checksum}").unwrap();
     }
 }
 
@@ -135,7 +144,10 @@ fn copy(out: &mut String, copy: &Copy) {
     }
     for source in &copy.sources {
         match source {
-            CopySource::Path { input, pattern, .. } => writeln!(out, "    from input {input}: {pattern}").unwrap(),
+            CopySource::Path { input, pattern, as_is, .. } => {
+                let as_is = if *as_is { ", as it is" } else { "" };
+                writeln!(out, "    from input {input}: {pattern}{as_is}").unwrap();
+            }
             CopySource::Inline { name, bytes } => {
                 writeln!(out, "    from here: {name} {:?}", String::from_utf8_lossy(bytes)).unwrap();
             }

@@ -17,7 +17,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 pub(crate) use reply::Reply;
 pub(crate) use retry::Attempts;
-pub(crate) use send::{Call, Payload, Target};
+pub(crate) use send::{Call, MAX_REDIRECTS, Payload, Target, redirect, same_origin};
 
 use crate::auth::challenge::Challenge;
 use crate::auth::credentials::Credentials;

@@ -136,6 +136,13 @@ impl Reply {
         }
     }
 
+    /// Makes an error of an answer of a server that is no registry.
+    pub(crate) fn into_answer(self, now: SystemTime) -> Error {
+        let retry_after = self.header(RETRY_AFTER).and_then(|value| retry_after(value, now));
+        let status = self.status();
+        Error::Answer { doing: self.doing, code: status.as_u16(), status: status.to_string(), retry_after }
+    }
+
     /// Makes an error of an answer that makes no sense.
     pub(crate) fn nonsense(&self, reason: impl Into<String>) -> Error {
         Error::Protocol { host: self.host.clone(), doing: self.doing.clone(), reason: reason.into() }

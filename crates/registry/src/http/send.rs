@@ -18,7 +18,7 @@ use crate::auth::scope::Scope;
 use crate::endpoint::{Endpoint, is_loopback};
 use crate::error::{Cause, Error};
 
-const MAX_REDIRECTS: usize = 10;
+pub(crate) const MAX_REDIRECTS: usize = 10;
 
 /// How much of a blob is read from disk at a time.
 const PIECE: usize = 128 << 10;
@@ -145,7 +145,7 @@ impl Http {
         let mut url = url;
         for _ in 0..MAX_REDIRECTS {
             let reply = self.submit(url.clone(), call, authorization)?;
-            let Some(next) = redirect(&reply, call)? else { return Ok(reply) };
+            let Some(next) = redirect(&reply, call.method)? else { return Ok(reply) };
             if next.scheme() != "https" && url.scheme() == "https" && !self.may_be_plain(&next, call) {
                 return Err(reply.nonsense(format!("redirects from HTTPS to plain HTTP on {}", host_of(&next))));
             }
@@ -249,8 +249,8 @@ fn add_headers(headers: &mut HeaderMap, call: &Call<'_>) {
 }
 
 /// Returns where an answer leads, if it is a redirect that such a request follows.
-fn redirect(reply: &Reply, call: &Call<'_>) -> Result<Option<Url>> {
-    let reads = matches!(*call.method, Method::GET | Method::HEAD);
+pub(crate) fn redirect(reply: &Reply, method: &Method) -> Result<Option<Url>> {
+    let reads = matches!(*method, Method::GET | Method::HEAD);
     match reply.status().as_u16() {
         307 | 308 => {}
         301..=303 if reads => {}
@@ -264,7 +264,7 @@ fn redirect(reply: &Reply, call: &Call<'_>) -> Result<Option<Url>> {
     }
 }
 
-fn same_origin(a: &Url, b: &Url) -> bool {
+pub(crate) fn same_origin(a: &Url, b: &Url) -> bool {
     (a.scheme(), a.host_str(), a.port_or_known_default()) == (b.scheme(), b.host_str(), b.port_or_known_default())
 }
 

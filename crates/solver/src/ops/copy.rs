@@ -56,8 +56,8 @@ impl Sources {
     fn find(worker: &LocalWorker<'_>, job: Job<'_>, copy: &Copy) -> Result<Self> {
         let mut sources = Self { trees: Vec::new(), selections: Vec::new(), patterns: Vec::new(), archives: false };
         for source in &copy.sources {
-            let CopySource::Path { input, pattern, span } = source else { continue };
-            sources.add(worker, job, input_of(job.vertex(), *input)?, Wanted::source(copy, pattern, *span))?;
+            let Some((input, wanted)) = Wanted::source(copy, source) else { continue };
+            sources.add(worker, job, input_of(job.vertex(), input)?, wanted)?;
         }
         sources.archives = worker.session.extracts(job.results, job.vertex(), copy)?;
         Ok(sources)
@@ -174,10 +174,10 @@ fn write(
                 layout.inline(inline.len(), name, bytes, into_directory)?;
                 inline.push(bytes);
             }
-            CopySource::Path { .. } => {
+            CopySource::Path { as_is, .. } => {
                 for taken in &sources.selections[tree].taken {
                     match &spool {
-                        Some(spool) if worker.session.is_archive(files[tree], taken)? => {
+                        Some(spool) if !as_is && worker.session.is_archive(files[tree], taken)? => {
                             extract(&mut layout, files[tree], taken, parent, spool, job)?;
                         }
                         _ => layout.copy(tree, taken, into_directory)?,

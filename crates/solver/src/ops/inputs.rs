@@ -8,7 +8,10 @@ use crate::files_of::FILES;
 use crate::probe::Probe;
 use crate::select::Selection;
 
-fn input(name: impl Into<String>, value: impl Into<String>) -> RecordInput {
+/// Names the address that a source was fetched from.
+pub const ADDRESS: &str = "url";
+
+pub(crate) fn input(name: impl Into<String>, value: impl Into<String>) -> RecordInput {
     RecordInput { name: name.into(), value: value.into() }
 }
 

@@ -9,4 +9,5 @@ mod mounts;
 pub(crate) mod output;
 pub(crate) mod predict;
 pub(crate) mod run;
+pub(crate) mod source;
 pub(crate) mod workdir;

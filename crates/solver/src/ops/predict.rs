@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use image::{Entry, Kind, LayerPath};
-use plan::{Chmod, Copy, CopySource, Op, VertexId};
+use plan::{Chmod, Copy, Op, VertexId};
 
 use crate::error::Result;
 use crate::files::{Files, Look};
@@ -48,7 +48,7 @@ impl Predicted {
                 Op::Copy(copy) if makes_directory(worker, job, id, copy) => {
                     predicted.make(&copy.destination, copy.chown.as_deref(), copy.chmod.clone())?;
                 }
-                Op::Base(_) | Op::Run(_) | Op::Copy(_) => {}
+                Op::Base(_) | Op::Source(_) | Op::Run(_) | Op::Copy(_) => {}
             }
         }
         Ok(predicted)
@@ -82,12 +82,12 @@ fn makes_directory(worker: &LocalWorker<'_>, job: Job<'_>, id: VertexId, copy: &
     }
     let vertex = job.results.vertex(id);
     copy.sources.iter().any(|source| {
-        let CopySource::Path { input, pattern, span } = source else { return false };
-        let Ok(input) = input_of(vertex, *input) else { return false };
+        let Some((input, wanted)) = Wanted::source(copy, source) else { return false };
+        let Ok(input) = input_of(vertex, input) else { return false };
         if matches!(input, plan::Input::Vertex(id) if !job.results.is_done(*id)) {
             return false;
         }
-        let selection = worker.session.selection(job.results, input, Wanted::source(copy, pattern, *span));
+        let selection = worker.session.selection(job.results, input, wanted);
         selection.is_ok_and(|selection| selection.taken.iter().any(|taken| taken.is_directory()))
     })
 }

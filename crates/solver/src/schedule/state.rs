@@ -13,6 +13,7 @@ pub(crate) struct Shape {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
     Base,
+    Source,
     Run,
     Copy,
     Workdir,

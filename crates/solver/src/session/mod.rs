@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use image::LayerPath;
-use plan::{Cache, ContextName, Copy, CopySource, Input, MountKind, Op, Run, Vertex, VertexId, Workdir};
+use plan::{Cache, ContextName, Copy, Input, MountKind, Op, Run, Vertex, VertexId, Workdir};
 use store::{LayerId, Record, RecordKey, Store, Tree};
 
 use crate::context::Contexts;
@@ -79,7 +79,7 @@ impl<'a> Session<'a> {
     pub(crate) fn look_up(&self, results: &Results<'_>, id: VertexId) -> Result<Found> {
         let vertex = results.vertex(id);
         let Some(key) = self.key(results, vertex, vertex.parent)? else { return Ok(Found::Lacks) };
-        if vertex.ignore_cache {
+        if vertex.ignore_cache || must_ask(vertex) {
             return Ok(Found::Miss(key));
         }
         let Some(record) = self.store.record(&key.record())? else { return Ok(Found::Miss(key)) };
@@ -93,6 +93,7 @@ impl<'a> Session<'a> {
     pub(crate) fn key(&self, results: &Results<'_>, vertex: &Vertex, parent: Option<VertexId>) -> Result<Option<Key>> {
         let reads = match &vertex.op {
             Op::Base(_) => return Err(SolveErrorKind::Plan("a base image has no key")),
+            Op::Source(_) => Some(Vec::new()),
             Op::Run(run) => self.run_reads(results, vertex, run)?,
             Op::Copy(copy) => self.copy_reads(results, vertex, copy, parent)?,
             Op::Workdir(workdir) => self.workdir_reads(results, workdir, parent)?,
@@ -154,8 +155,8 @@ impl<'a> Session<'a> {
         let mut reads = Vec::with_capacity(copy.sources.len() + 2);
         let mut archives = false;
         for source in &copy.sources {
-            let CopySource::Path { input, pattern, span } = source else { continue };
-            let selected = self.selected(results, input_of(vertex, *input)?, Wanted::source(copy, pattern, *span))?;
+            let Some((input, wanted)) = Wanted::source(copy, source) else { continue };
+            let selected = self.selected(results, input_of(vertex, input)?, wanted)?;
             let Some(selected) = selected else { return Ok(None) };
             reads.push(Reads::Selection(selected.hash));
             archives |= selected.archives;
@@ -286,6 +287,11 @@ impl<'a> Session<'a> {
         layers.extend(snapshot.layers.into_iter().map(|layer| layer.layer));
         Ok(Some(layers))
     }
+}
+
+/// True if only a server can tell whether what is known of a source is still so.
+pub(crate) fn must_ask(vertex: &Vertex) -> bool {
+    matches!(&vertex.op, Op::Source(source) if !source.is_pinned())
 }
 
 pub(crate) fn input_of(vertex: &Vertex, input: usize) -> Result<&Input> {

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use image::Kind;
 use image::layer::{Format, TarReader};
-use plan::{ContextName, Copy, CopySource, Input, Vertex, VertexId};
+use plan::{ContextName, Copy, Input, Vertex, VertexId};
 
 use super::{Session, input_of, read_fact, write_fact};
 use crate::error::Result;
@@ -127,11 +127,11 @@ impl Session<'_> {
 
     /// True if one of the sources is an archive.
     pub(crate) fn extracts(&self, results: &Results<'_>, vertex: &Vertex, copy: &Copy) -> Result<bool> {
-        let sources = if copy.unpack { &*copy.sources } else { &[] };
-        for source in sources {
-            let CopySource::Path { input, pattern, span } = source else { continue };
-            let wanted = Wanted::source(copy, pattern, *span);
-            let selected = self.selected(results, input_of(vertex, *input)?, wanted)?;
+        for (input, wanted) in copy.sources.iter().filter_map(|source| Wanted::source(copy, source)) {
+            if wanted.purpose != Purpose::Add {
+                continue;
+            }
+            let selected = self.selected(results, input_of(vertex, input)?, wanted)?;
             if selected.is_some_and(|selected| selected.archives) {
                 return Ok(true);
             }

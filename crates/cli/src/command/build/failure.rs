@@ -85,6 +85,17 @@ pub(super) fn solve(error: SolveError, plan: &Plan, sources: &Sources) -> Failur
         let diagnostic = Diagnostic::error(*span, format!("this secret cannot be put into a variable: {reason}"));
         return Failure::from_error(&error.kind).excerpt(diagnostic.render(sources, terminal::color()));
     }
+    if let SolveErrorKind::Source(source) = &error.kind {
+        let diagnostic = Diagnostic::error(vertex.span, "this cannot be fetched");
+        let failure = Failure::from_error(&error.kind).excerpt(diagnostic.render(sources, terminal::color()));
+        // What would help with an image does not help here.
+        let useful = matches!(**source, registry::Error::NoCertificates { .. } | registry::Error::Keep { .. });
+        return source.help().filter(|_| useful).into_iter().fold(failure, Failure::help);
+    }
+    if let SolveErrorKind::Checksum { .. } = &error.kind {
+        let diagnostic = Diagnostic::error(vertex.span, "this is not what the checksum says");
+        return Failure::from_error(&error.kind).excerpt(diagnostic.render(sources, terminal::color()));
+    }
     let mut text = String::new();
     if let SolveErrorKind::Run { tail, .. } = &error.kind
         && !tail.is_empty()
