@@ -16,6 +16,7 @@ mod debian;
 mod drafts;
 mod environment;
 mod git;
+mod fetch;
 mod images;
 mod lint;
 mod mounts;

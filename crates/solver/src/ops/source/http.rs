@@ -51,6 +51,7 @@ pub(super) fn execute(worker: &LocalWorker<'_>, job: Job<'_>, source: &HttpSourc
                 sources: &[],
                 inline: &[],
                 spool: Some(spool.path()),
+                earlier: None,
                 disk: worker.disk,
                 cancel: job.stop,
             };
