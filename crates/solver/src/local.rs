@@ -1,6 +1,7 @@
 //! The real worker: this machine.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::mpsc::Sender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -37,11 +38,19 @@ pub struct WorkerSettings {
     pub network: Network,
     /// `--secret`, by id.
     pub secrets: BTreeMap<String, Secret>,
+    /// Who wants each layer as soon as it is there.
+    pub layers: Option<Sender<(VertexId, LayerId)>>,
 }
 
 impl Default for WorkerSettings {
     fn default() -> Self {
-        Self { resolv_conf: Vec::new(), hosts: Vec::new(), network: Network::Host, secrets: BTreeMap::new() }
+        Self {
+            resolv_conf: Vec::new(),
+            hosts: Vec::new(),
+            network: Network::Host,
+            secrets: BTreeMap::new(),
+            layers: None,
+        }
     }
 }
 
@@ -199,6 +208,13 @@ impl Worker for LocalWorker<'_> {
 
     fn prepare(&self, job: Job<'_>, ancestor: Option<VertexId>) -> Result<()> {
         ops::copy::prepare(self, job, ancestor)
+    }
+
+    fn done(&self, id: VertexId, layer: &LayerId) {
+        if let Some(layers) = &self.settings.layers {
+            // Nobody is left to want it once what it is for has failed.
+            let _ = layers.send((id, layer.clone()));
+        }
     }
 
     fn finish(&self) {

@@ -168,6 +168,7 @@ impl<W: Worker> Build<'_, W> {
         let at = id.0 as usize;
         match self.worker.look_up(self.job(id))? {
             Found::Hit(key, record) => {
+                self.worker.done(id, &record.layer);
                 self.results.finish(id, key, Made::from_record(&record), std::time::Duration::ZERO);
                 self.tell(Event::Cached { vertex: id });
                 Ok(Reply::Hit(at))
@@ -200,6 +201,7 @@ impl<W: Worker> Build<'_, W> {
         let made = self.worker.execute(self.job(id), key);
         let made = made.inspect_err(|kind| self.tell_failure(id, kind, started))?;
         let (elapsed, outcome) = (started.elapsed(), made.outcome);
+        self.worker.done(id, &made.layer);
         self.results.finish(id, key, made, elapsed);
         self.tell(match outcome {
             // Somebody else was faster.

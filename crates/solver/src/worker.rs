@@ -3,6 +3,7 @@
 use std::sync::mpsc::Sender;
 
 use plan::{Plan, Vertex, VertexId};
+use store::LayerId;
 
 use crate::cancel::Cancel;
 use crate::error::SolveErrorKind;
@@ -67,6 +68,9 @@ pub trait Worker: Sync {
     /// for [`execute`](Self::execute), which may find that it does not fit. An error ends the build: it is one that cannot
     /// go away.
     fn prepare(&self, job: Job<'_>, ancestor: Option<VertexId>) -> Result<(), SolveErrorKind>;
+
+    /// Called when a vertex has its layer, found or made. Others may still run.
+    fn done(&self, id: VertexId, layer: &LayerId);
 
     /// Called once when nothing runs any more.
     fn finish(&self);

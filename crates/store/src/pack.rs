@@ -1,6 +1,8 @@
 //! From a layer directory to a layer blob.
 
+use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use image::descriptor::{descriptor, digest_of};
 use image::layer::{Compression, PackOptions, pack};
@@ -21,6 +23,11 @@ impl Store {
     /// Packs a layer into a blob, or returns what an earlier packing gave. A layer from outside is the blob it came as,
     /// whatever the options: its bytes are never made again.
     pub fn pack(&self, id: &LayerId, options: &PackOptions) -> Result<Packed> {
+        self.pack_unless(id, options, &AtomicBool::new(false))
+    }
+
+    /// Like [`pack`](Self::pack), but fails soon after `stop` was set.
+    pub fn pack_unless(&self, id: &LayerId, options: &PackOptions, stop: &AtomicBool) -> Result<Packed> {
         let key = key_of(options);
         if let Some(packed) = self.packed(id, &key)? {
             return Ok(packed);
@@ -29,7 +36,7 @@ impl Store {
         if let Some(packed) = self.packed(id, &key)? {
             return Ok(packed);
         }
-        let packed = self.pack_now(id, options)?;
+        let packed = self.pack_now(id, options, stop)?;
         let mut meta = self.meta(id)?;
         match meta.packed.iter().find(|earlier| earlier.options == key) {
             Some(earlier) if earlier.diff_id == packed.diff_id && earlier.blob == packed.descriptor => {}
@@ -64,12 +71,12 @@ impl Store {
         Ok(earlier.filter(here).map(|packed| Packed { diff_id: packed.diff_id, descriptor: packed.blob }))
     }
 
-    fn pack_now(&self, id: &LayerId, options: &PackOptions) -> Result<Packed> {
+    fn pack_now(&self, id: &LayerId, options: &PackOptions, stop: &AtomicBool) -> Result<Packed> {
         let index = self.index(id)?;
         let name = format!("{}/tree", layer_name(id));
         let tree = self.dir().open_dir(&name).map_err(self.dir().fails("open", &name))?;
         let mut writer = self.blob_writer()?.trusting();
-        let packed = pack(&index, tree.as_fd(), &mut writer, options)
+        let packed = pack(&index, tree.as_fd(), Stoppable { out: &mut writer, stop }, options)
             .map_err(|source| Error::pack(id, self.dir().full(&name), source))?;
         writer.finish_as(&packed.digest, packed.size)?;
         let media_type = options.compression.layer_media_type();
@@ -77,11 +84,31 @@ impl Store {
     }
 }
 
+/// Fails instead of writing once it was told to stop.
+struct Stoppable<'a, W> {
+    out: W,
+    stop: &'a AtomicBool,
+}
+
+impl<W: Write> Write for Stoppable<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(io::Error::other("it was stopped"));
+        }
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
 /// Spells out the options that the bytes depend on.
 fn key_of(options: &PackOptions) -> String {
     let compression = match options.compression {
         Compression::None => "none".to_owned(),
-        Compression::Gzip { level } => format!("gzip-{level}"),
+        // Behind the dot: what else of the compressor was changed.
+        Compression::Gzip { level } => format!("gzip-{level}.2"),
         Compression::Zstd { level } => format!("zstd-{level}"),
     };
     match options.clamp_mtime {

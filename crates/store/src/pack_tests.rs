@@ -135,3 +135,17 @@ fn handles_can_be_sent() {
     check::<crate::PartialBlob>();
     check::<crate::Scratch>();
 }
+
+#[test]
+fn packing_can_be_stopped_and_done_later() {
+    let (root, store) = new_store();
+    let layer = make_layer(&store, "a", b"a");
+    let stopped = store.pack_unless(layer.id(), &PackOptions::default(), &AtomicBool::new(true)).unwrap_err();
+    assert!(stopped.to_string().starts_with("failed to pack"), "{stopped}");
+    assert_eq!(store.blobs().unwrap(), []);
+    for process in names(&root.path().join("tmp")) {
+        assert_eq!(names(&root.path().join("tmp").join(process)), [""; 0]);
+    }
+    store.pack(layer.id(), &PackOptions::default()).unwrap();
+    assert_eq!(store.verify().unwrap(), []);
+}

@@ -191,7 +191,8 @@ fn write_to(dest: Option<&Path>, fill: impl FnOnce(&mut dyn Write) -> Result<(),
 /// is no regular file (a pipe, a device) is written to as it is.
 pub(crate) fn write_file(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<(), Failure>) -> Result<(), Failure> {
     let describe = |e: io::Error| Failure::from_error(&e).context(format!("failed to write {}", path.display()));
-    let buffered = |file| io::BufWriter::with_capacity(1 << 20, file);
+    // As much as is written at once: only what is shorter is copied first.
+    let buffered = |file| io::BufWriter::with_capacity(128 << 10, file);
     if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         let mut out = buffered(File::options().write(true).open(path).map_err(describe)?);
         fill(&mut out)?;

@@ -1,8 +1,9 @@
 //! Images are packed when something needs their digest, and not before.
 
 use std::fs;
+use std::process::Stdio;
 
-use crate::environment::TestEnv;
+use crate::environment::{TestEnv, ran};
 
 const DOCKERFILE: &str =
     "FROM busybox\nRUN echo x > /x && echo secret > /y && chmod 600 /y && chown 1:1 /y\nCMD [\"cat\", \"/x\"]\n";
@@ -84,6 +85,31 @@ fn what_is_printed_is_what_is_packed_later() {
     assert_eq!(env.image_id(), id, "an equal layer is kept, and the draft with it");
     env.build_with("FROM test\nRUN cat /x > /z\n", &["-t", "above"]).ok();
     assert_eq!(env.kiln(["run", "--rm", "above", "cat", "/z"]).ok().stdout, "x\n");
+}
+
+/// The second step ends when the layer of the first is packed.
+#[test]
+fn what_an_output_needs_is_packed_while_later_steps_run() {
+    let env = TestEnv::with_busybox();
+    let before = blobs(&env);
+    env.file("src/a", "a");
+    env.file(
+        "Dockerfile",
+        "FROM busybox AS other\nRUN echo not needed > /n\nFROM busybox\nRUN echo x > /x\n\
+         RUN --mount=type=bind,source=src,target=/src --mount=type=bind,from=other,target=/o \
+         i=0; while [ ! -e /src/packed ]; do i=$((i+1)); [ $i -lt 600 ] || exit 1; sleep 0.1; done\n",
+    );
+    let mut build = env.command(["build", "--progress=plain", "-o", "type=oci,dest=../out.tar", "."]);
+    let build = build.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("kiln starts");
+    std::thread::scope(|scope| {
+        let ended = scope.spawn(|| ran(build.wait_with_output().expect("kiln ends")));
+        while blobs(&env) == before && !ended.is_finished() {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        assert_eq!(blobs(&env), before + 1, "and nothing that is not part of the image");
+        env.file("src/packed", "");
+        ended.join().expect("no panic").ok();
+    });
 }
 
 #[test]

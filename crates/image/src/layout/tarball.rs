@@ -74,7 +74,11 @@ fn write_member(
         }
         Source::Bytes(bytes) => tar.append_file(&path, &metadata, bytes.len() as u64, bytes.as_slice()),
         Source::Blob { digest, size } => {
-            let blob = blobs.open(digest).map_err(|source| WriteError::Read { path: path.clone(), source })?;
+            let unreadable = |source| WriteError::Read { path: path.clone(), source };
+            if let Some(file) = blobs.file(digest).map_err(unreadable)? {
+                return tar.append_file(&path, &metadata, *size, file);
+            }
+            let blob = blobs.open(digest).map_err(unreadable)?;
             tar.append_file(&path, &metadata, *size, Verified::new(blob, Some((*digest, *size))))
         }
     }

@@ -67,6 +67,24 @@ fn golden() {
     assert_eq!(digest(Compression::ZSTD), "4e89bb07218d1ffbafc73399e67df831805744033e642f913b7616282e0cc60a");
 }
 
+/// What cannot be compressed is stored, block by block, and it does not take much to be worth a try.
+#[test]
+fn gzip_leaves_what_cannot_be_compressed() {
+    let mut data = vec![0; 3 << 20];
+    blake3::Hasher::new().finalize_xof().fill(&mut data);
+    let (blob, _) = compress(&data, Compression::GZIP, 2);
+    let random = blob.len();
+    assert!(random > data.len() && random < data.len() + 4096, "{random}");
+    assert!(plain(&blob) == data);
+    assert_eq!(Digest::of(&blob).hex(), "0b9190e9027cf6316e80b1c84e175703d5da388c35f53284f1263e4c992fff6f");
+    // A quarter of the second block is text.
+    let text = &mut data[(1 << 20) + 300_000..][..1 << 18];
+    text.iter_mut().zip(b"some text ".iter().cycle()).for_each(|(to, from)| *to = *from);
+    let (blob, _) = compress(&data, Compression::GZIP, 2);
+    assert!(blob.len() < random - (1 << 18) + 10_000, "{} of {random}", blob.len());
+    assert!(plain(&blob) == data);
+}
+
 #[test]
 fn gzip_says_nothing_about_this_machine() {
     let (blob, _) = compress(b"x", Compression::GZIP, 1);

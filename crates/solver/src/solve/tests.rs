@@ -24,6 +24,7 @@ struct Fake {
     executed: Mutex<Vec<u32>>,
     prepared: AtomicUsize,
     finished: AtomicUsize,
+    done: Mutex<Vec<(u32, LayerId)>>,
 }
 
 impl Fake {
@@ -33,6 +34,7 @@ impl Fake {
             executed: Mutex::default(),
             prepared: AtomicUsize::new(0),
             finished: AtomicUsize::new(0),
+            done: Mutex::default(),
         }
     }
 }
@@ -85,6 +87,10 @@ impl Worker for Fake {
     fn prepare(&self, _job: Job<'_>, _ancestor: Option<VertexId>) -> Result<()> {
         self.prepared.fetch_add(1, Ordering::SeqCst);
         Ok(())
+    }
+
+    fn done(&self, id: VertexId, layer: &LayerId) {
+        self.done.lock().unwrap().push((id.0, layer.clone()));
     }
 
     fn finish(&self) {
@@ -157,6 +163,9 @@ fn hits_and_misses_in_a_chain() {
     let ends = ends(&events);
     assert_eq!(ends.into_values().collect::<Vec<_>>(), ["cached", "finished", "cached", "finished"]);
     assert_eq!(fake.finished.load(Ordering::SeqCst), 1);
+    // Each layer was told of once, as it came.
+    let done = fake.done.lock().unwrap().clone();
+    assert_eq!(done, (0..4).map(|id| (id, layer(VertexId(id)))).collect::<Vec<_>>());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `kiln build`: the table of contents of a build.
 
+mod ahead;
 mod archive;
 mod arguments;
 mod call;
@@ -21,6 +22,7 @@ use store::Store;
 
 pub(crate) use arguments::Arguments;
 
+use self::ahead::Ahead;
 use super::{enter_namespace, enter_namespace_from};
 use crate::account;
 use crate::emulation;
@@ -177,9 +179,12 @@ fn solve(
     contexts: &Contexts,
     sources: &Sources,
 ) -> Result<Solution, Failure> {
+    let (ahead, layers) =
+        outputs::needs_digest(options).then(|| Ahead::start(store, plan, outputs::pack_options(options))).unzip();
     let settings = WorkerSettings {
         resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(),
         secrets: options.secrets.read()?,
+        layers,
         ..WorkerSettings::default()
     };
     let worker = LocalWorker::new(store, registry, contexts, settings)?;
@@ -190,6 +195,9 @@ fn solve(
     let solution = solver::solve(plan, &worker, &events, &cancel);
     drop(events);
     progress.finish();
-    drop(guard);
+    drop((guard, worker));
+    if let (Some(ahead), Ok(_)) = (ahead, &solution) {
+        ahead.finish();
+    }
     solution.map_err(|error| failure::solve(error, plan, sources))
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use image::config::History;
 use image::descriptor::digest_of;
-use image::layer::Compression;
+use image::layer::{Compression, PackOptions};
 use image::manifest::MAX_MANIFEST;
 use image::{Descriptor, Manifest};
 use plan::{Op, Plan, ResolvedBase};
@@ -158,6 +158,11 @@ impl Made<'_> {
         layers.extend(self.snapshot.layers.iter().map(|l| l.layer.clone()));
         Ok(Files { platform: self.target.platform.clone(), layers })
     }
+}
+
+/// Returns how layers are packed if they are.
+pub(super) fn pack_options(options: &Options) -> PackOptions {
+    draft(options, &[]).pack_options()
 }
 
 fn draft(options: &Options, targets: &[Made<'_>]) -> Draft {
