@@ -242,6 +242,8 @@ fn stopped_at_any_call_nothing_is_lost() {
         Ok(text) => text.parse().expect("KILN_CRASH_POINTS is a number or `all`"),
     };
     let step = points.len().div_ceil(wanted.max(1)).max(1);
+    // Points come in threes, one for each fault: a multiple of three would try one of them alone.
+    let step = if step > 1 && step.is_multiple_of(3) { step + 1 } else { step };
     let chosen: Vec<Point<'_>> = points.iter().copied().step_by(step).collect();
     let (next, ended, failed) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
