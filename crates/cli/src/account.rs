@@ -8,6 +8,7 @@ use solver::{Outcome, Solution};
 use store::{RecordKey, Store};
 
 use crate::error::Failure;
+use crate::timings::{Span, Timings};
 
 const VERSION: u32 = 1;
 
@@ -21,6 +22,9 @@ pub(crate) struct Account {
     /// The first name of the image, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) image: Option<String>,
+    /// Where the time went.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) spans: Vec<Span>,
     #[serde(rename = "vertices")]
     pub(crate) steps: Vec<Step>,
 }
@@ -74,7 +78,7 @@ pub(crate) fn write(
     plan: &Plan,
     solution: &Solution,
     image: Option<String>,
-    elapsed: Duration,
+    timings: &Timings,
 ) -> Result<(), Failure> {
     let finished = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let steps = plan.vertices.iter().zip(&solution.vertices).map(|(vertex, report)| Step {
@@ -94,7 +98,8 @@ pub(crate) fn write(
     let account = Account {
         version: VERSION,
         finished: finished.as_secs(),
-        milliseconds: milliseconds(elapsed),
+        milliseconds: milliseconds(timings.elapsed()),
+        spans: timings.spans(),
         image,
         steps: steps.collect(),
     };

@@ -13,6 +13,7 @@ mod resolve;
 mod settings;
 mod signals;
 mod terminal;
+mod timings;
 
 use std::process::ExitCode;
 

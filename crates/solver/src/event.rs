@@ -1,6 +1,6 @@
 //! What a running build tells: one closed enum, read by every kind of progress display.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use image::Digest;
 use plan::VertexId;
@@ -10,6 +10,26 @@ use plan::VertexId;
 pub enum Stream {
     Stdout,
     Stderr,
+}
+
+/// What a vertex spends its time on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Phase {
+    /// Finding its key, and the record of that: what it reads of the context and of other steps.
+    LookUp,
+    /// Base layers travel and are unpacked.
+    Fetch,
+    /// Somebody else computes the same key.
+    Wait,
+    /// A copy is written, ahead of its parent or not.
+    Write,
+    /// Mounts and namespaces, until the command starts.
+    Box,
+    Command,
+    /// What the command changed is found and hashed.
+    Diff,
+    /// The layer and its record get their names.
+    Commit,
 }
 
 /// Something that happened to a vertex. A vertex that was started ends with exactly one of [`Cached`](Event::Cached),
@@ -30,7 +50,9 @@ pub enum Event {
     /// Its op ended well. `unchanged`: the result equals an earlier one, whose layer was kept (early cutoff).
     Finished { vertex: VertexId, elapsed: Duration, unchanged: bool },
     /// Its op failed; [`solve`](crate::solve) returns why.
-    Failed { vertex: VertexId, elapsed: Duration },
+    Failed { vertex: VertexId, elapsed: Duration, message: String },
+    /// A part of its work is done, well or not.
+    Spent { vertex: VertexId, phase: Phase, since: Instant, elapsed: Duration },
     /// It was stopped because something else failed or the caller asked.
     Canceled { vertex: VertexId },
 }

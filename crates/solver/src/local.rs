@@ -14,6 +14,7 @@ use store::{KeyLock, LayerDraft, LayerId, Record, RecordInput, Store};
 
 use crate::context::Contexts;
 use crate::error::{Result, SolveErrorKind};
+use crate::event::Phase;
 use crate::key::{self, Key};
 use crate::ops;
 use crate::ops::source::Fetched;
@@ -171,17 +172,18 @@ pub(crate) struct OpResult {
 
 impl Worker for LocalWorker<'_> {
     fn look_up(&self, job: Job<'_>) -> Result<Found> {
-        self.session.look_up(job.results, job.id)
+        job.measure(Phase::LookUp, || self.session.look_up(job.results, job.id))
     }
 
     fn fetch(&self, job: Job<'_>) -> Result<bool> {
         let base = job.results.base(job.id).ok_or(SolveErrorKind::Plan("only a base image can be fetched"))?;
-        ops::base::materialize(self, base, &ops::base::Watcher::of(job)).map(|(_, fetched)| fetched)
+        let watcher = ops::base::Watcher::of(job);
+        job.measure(Phase::Fetch, || ops::base::materialize(self, base, &watcher)).map(|(_, fetched)| fetched)
     }
 
     fn execute(&self, job: Job<'_>, key: Key) -> Result<Made> {
         // Whoever else needs this key, in this process or another, waits here and then finds the record.
-        let _lock = self.lock_key(job, key)?;
+        let _lock = job.measure(Phase::Wait, || self.lock_key(job, key))?;
         if let Some(record) = self.computed_meanwhile(job, key)? {
             return Ok(Made::from_record(&record));
         }
@@ -196,10 +198,10 @@ impl Worker for LocalWorker<'_> {
             },
             Op::Base(_) => return Err(SolveErrorKind::Plan("a base image is not executed")),
             Op::Run(run) => ops::run::execute(self, job, run, key)?,
-            Op::Copy(copy) => ops::copy::execute(self, job, copy, key)?,
-            Op::Workdir(workdir) => ops::workdir::execute(self, job, workdir, key)?,
+            Op::Copy(copy) => job.measure(Phase::Write, || ops::copy::execute(self, job, copy, key))?,
+            Op::Workdir(workdir) => job.measure(Phase::Write, || ops::workdir::execute(self, job, workdir, key))?,
         };
-        let made = self.commit(result)?;
+        let made = job.measure(Phase::Commit, || self.commit(result))?;
         if let Op::Copy(copy) = &job.vertex().op {
             ops::copy::remember(self, job, copy, &made.layer)?;
         }
@@ -207,7 +209,7 @@ impl Worker for LocalWorker<'_> {
     }
 
     fn prepare(&self, job: Job<'_>, ancestor: Option<VertexId>) -> Result<()> {
-        ops::copy::prepare(self, job, ancestor)
+        job.measure(Phase::Write, || ops::copy::prepare(self, job, ancestor))
     }
 
     fn done(&self, id: VertexId, layer: &LayerId) {

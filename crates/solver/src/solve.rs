@@ -216,7 +216,7 @@ impl<W: Worker> Build<'_, W> {
     fn tell_failure(&self, vertex: VertexId, kind: &SolveErrorKind, started: Instant) {
         self.tell(match kind {
             SolveErrorKind::Canceled => Event::Canceled { vertex },
-            _ => Event::Failed { vertex, elapsed: started.elapsed() },
+            _ => Event::Failed { vertex, elapsed: started.elapsed(), message: kind.to_string() },
         });
     }
 

@@ -1,13 +1,14 @@
 //! What the threads of a build ask for.
 
 use std::sync::mpsc::Sender;
+use std::time::Instant;
 
 use plan::{Plan, Vertex, VertexId};
 use store::LayerId;
 
 use crate::cancel::Cancel;
 use crate::error::SolveErrorKind;
-use crate::event::Event;
+use crate::event::{Event, Phase};
 use crate::key::Key;
 use crate::results::{Made, Results};
 use crate::session::Found;
@@ -46,6 +47,19 @@ impl<'a> Job<'a> {
     pub fn tell(&self, event: Event) {
         // Nobody listening is no reason to stop building.
         let _ = self.events.send(event);
+    }
+
+    /// Does a part of the work, and tells how long it took.
+    pub(crate) fn measure<T>(&self, phase: Phase, work: impl FnOnce() -> T) -> T {
+        let since = Instant::now();
+        let done = work();
+        self.spent(phase, since);
+        done
+    }
+
+    /// Tells how long a part of the work took that ends now.
+    pub(crate) fn spent(&self, phase: Phase, since: Instant) {
+        self.tell(Event::Spent { vertex: self.id, phase, since, elapsed: since.elapsed() });
     }
 
     pub(crate) fn check_canceled(&self) -> Result<(), SolveErrorKind> {

@@ -11,18 +11,25 @@ use crate::error::Failure;
 use crate::output::table;
 use crate::settings::open_store;
 use crate::terminal;
+use crate::timings::draw;
 
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// Print ids only
     #[arg(short, long)]
     quiet: bool,
+    /// Show where the time of this build went
+    #[arg(long, value_name = "BUILD")]
+    timings: Option<String>,
 }
 
 impl Arguments {
     /// Newest first. Builds in which nothing had to run leave no account.
     pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
         let store = open_store(root)?;
+        if let Some(id) = &self.timings {
+            return timings(&store, id);
+        }
         let mut rows = Vec::new();
         for id in store.builds()?.into_iter().rev() {
             let Some(account) = account::read(&store, &id)? else { continue };
@@ -45,4 +52,13 @@ impl Arguments {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn timings(store: &store::Store, id: &str) -> Result<ExitCode, Failure> {
+    let known = store.builds()?.iter().any(|known| known == id);
+    let account = if known { account::read(store, id)? } else { None };
+    let account = account.ok_or_else(|| Failure::new(format!("no build `{id}`")).help("`kiln builds` lists them"))?;
+    let names: Vec<&str> = account.steps.iter().map(|step| step.name.as_str()).collect();
+    terminal::result(&draw(&account.spans, &names));
+    Ok(ExitCode::SUCCESS)
 }

@@ -130,12 +130,15 @@ fn annotation(found: &Diagnostic, sources: &Sources) -> String {
     )
 }
 
+/// The lines a finding is on, as buildx has them.
+pub(crate) fn range(found: &Diagnostic, sources: &Sources) -> Value {
+    let place = Place::of(found, sources);
+    json!({ "start": { "line": place.line }, "end": { "line": place.end_line } })
+}
+
 /// Writes findings as the answer to buildx's `--call=check,format=json`.
 pub(crate) fn buildx(findings: &[Diagnostic], source: &Source, sources: &Sources) -> String {
-    let location = |found: &Diagnostic| {
-        let place = Place::of(found, sources);
-        json!({ "ranges": [{ "start": { "line": place.line }, "end": { "line": place.end_line } }] })
-    };
+    let location = |found: &Diagnostic| json!({ "ranges": [range(found, sources)] });
     let warnings = findings.iter().filter(|found| found.severity == Severity::Warning).map(|found| {
         let rule = found.rule.and_then(rule);
         json!({

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use solver::{Event, Stream};
 
 use super::{Reader, Step};
-use crate::terminal;
+use crate::{terminal, timings};
 
 /// Prints every event as it comes.
 pub(super) struct Json {
@@ -36,9 +36,12 @@ impl Json {
             Event::Finished { vertex, elapsed, unchanged } => json!({
                 "event": "finished", "vertex": vertex.0, "seconds": elapsed.as_secs_f64(), "unchanged": unchanged,
             }),
-            Event::Failed { vertex, elapsed } => {
-                json!({"event": "failed", "vertex": vertex.0, "seconds": elapsed.as_secs_f64()})
-            }
+            Event::Failed { vertex, elapsed, message } => json!({
+                "event": "failed", "vertex": vertex.0, "seconds": elapsed.as_secs_f64(), "message": message,
+            }),
+            Event::Spent { vertex, phase, elapsed, .. } => json!({
+                "event": "span", "vertex": vertex.0, "phase": timings::word(phase), "seconds": elapsed.as_secs_f64(),
+            }),
             Event::Canceled { vertex } => json!({"event": "canceled", "vertex": vertex.0}),
         }
     }

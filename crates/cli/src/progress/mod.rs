@@ -2,13 +2,16 @@
 
 mod json;
 mod plain;
+mod rawjson;
 mod transfer;
 mod tty;
 
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use dockerfile::{Diagnostic, Severity, Sources};
 use plan::Plan;
 use solver::{Event, Outcome, Solution};
 
@@ -17,6 +20,7 @@ pub(crate) use transfer::Transfer;
 use crate::command::Results;
 use crate::error::Failure;
 use crate::terminal;
+use crate::timings::Timings;
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -24,6 +28,7 @@ pub(crate) enum Mode {
     Tty,
     Plain,
     Json,
+    RawJson,
     Quiet,
 }
 
@@ -39,11 +44,9 @@ impl Mode {
             }
             "json" => Ok(Self::Json),
             "quiet" | "none" => Ok(Self::Quiet),
-            "rawjson" => {
-                Err(Failure::new("--progress=rawjson is not supported yet").help("use --progress=json").code(2))
-            }
+            "rawjson" => Ok(Self::RawJson),
             _ => Err(Failure::new(format!("invalid progress mode `{text}`"))
-                .help("expected auto, tty, plain, json or quiet")
+                .help("expected auto, tty, plain, json, rawjson or quiet")
                 .code(2)),
         }
     }
@@ -62,17 +65,18 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Starts showing the events of a build.
-    pub(crate) fn start(mode: Mode, plan: &Plan, events: Receiver<Event>) -> Self {
-        let names = steps(plan);
+    /// Starts showing the events of a build; what they tell of its time is kept.
+    pub(crate) fn start(mode: Mode, plan: &Plan, events: Receiver<Event>, timings: &Arc<Timings>) -> Self {
         let mut reader: Box<dyn Reader> = match mode {
-            Mode::Tty => Box::new(tty::Tty::new(names)),
-            Mode::Plain => Box::new(plain::Plain::new(names)),
-            Mode::Json => Box::new(json::Json::new(names)),
-            Mode::Quiet => Box::new(Quiet),
+            Mode::Tty => Box::new(tty::Tty::new(steps(plan))),
+            _ => reader(mode, plan),
         };
+        let timings = Arc::clone(timings);
         let thread = std::thread::spawn(move || {
             for event in events {
+                if let Event::Spent { vertex, phase, since, elapsed } = event {
+                    timings.spent(vertex, phase, since, elapsed);
+                }
                 reader.event(event);
             }
             reader.finish();
@@ -85,6 +89,39 @@ impl Progress {
         // A reader that panicked has shown what it could.
         let _ = self.thread.join();
     }
+}
+
+/// Returns the reader of a mode that needs no screen.
+fn reader(mode: Mode, plan: &Plan) -> Box<dyn Reader> {
+    match mode {
+        Mode::Json => Box::new(json::Json::new(steps(plan))),
+        Mode::RawJson => Box::new(rawjson::RawJson::new(plan)),
+        Mode::Quiet => Box::new(Quiet),
+        Mode::Tty | Mode::Plain => Box::new(plain::Plain::new(steps(plan))),
+    }
+}
+
+/// Shows warnings once all passes are through, and to programs what came before the plan.
+pub(crate) fn begun(mode: Mode, plan: &Plan, timings: &Timings, findings: &[Diagnostic], sources: &Sources) {
+    match mode {
+        Mode::RawJson => rawjson::preamble(plan, timings, findings, sources),
+        _ => warnings(mode, findings, sources),
+    }
+}
+
+/// Draws warnings for people.
+pub(crate) fn warnings(mode: Mode, findings: &[Diagnostic], sources: &Sources) {
+    if matches!(mode, Mode::Quiet | Mode::Json | Mode::RawJson) {
+        return;
+    }
+    for warning in findings.iter().filter(|d| d.severity == Severity::Warning) {
+        terminal::note(&warning.render(sources, terminal::color()));
+    }
+}
+
+/// Shows that outputs are written while `work` does so.
+pub(crate) fn exporting(mode: Mode, work: impl FnOnce() -> Result<Results, Failure>) -> Result<Results, Failure> {
+    if mode == Mode::RawJson { rawjson::exporting(work) } else { work() }
 }
 
 struct Quiet;
@@ -116,12 +153,8 @@ pub(crate) fn cached(mode: Mode, plan: &Plan, solution: &Solution) {
         let _ = sender.send(Event::Cached { vertex: id });
     }
     drop(sender);
-    let names = steps(plan);
-    let mut reader: Box<dyn Reader> = match mode {
-        Mode::Json => Box::new(json::Json::new(names)),
-        // Nothing moves: the plain form serves a terminal too.
-        _ => Box::new(plain::Plain::new(names)),
-    };
+    // Nothing moves: the plain form serves a terminal too.
+    let mut reader = reader(mode, plan);
     for event in receiver {
         reader.event(event);
     }
@@ -129,7 +162,13 @@ pub(crate) fn cached(mode: Mode, plan: &Plan, solution: &Solution) {
 }
 
 /// The last line: what came out, and how long it took.
-pub(crate) fn summary(solution: &Solution, results: &Results, elapsed: Duration) {
+pub(crate) fn summary(mode: Mode, solution: &Solution, results: &Results, elapsed: Duration) {
+    match mode {
+        Mode::Quiet => return results.image.iter().for_each(|image| terminal::result(&image.id())),
+        // Its last vertex has told.
+        Mode::RawJson => return,
+        Mode::Tty | Mode::Plain | Mode::Json => {}
+    }
     let count = |wanted: fn(&Outcome) -> bool| solution.vertices.iter().filter(|v| wanted(&v.outcome)).count();
     let hit = count(|o| *o == Outcome::Hit);
     let run = count(|o| matches!(o, Outcome::Ran | Outcome::Unchanged));

@@ -83,7 +83,7 @@ impl Reader for Plain {
                     terminal::note(&format!("#{number} unpacking {digest}"));
                 }
             }
-            Event::Pull { vertex: None, .. } | Event::Unpack { vertex: None, .. } => {}
+            Event::Pull { vertex: None, .. } | Event::Unpack { vertex: None, .. } | Event::Spent { .. } => {}
             Event::Finished { vertex, elapsed, unchanged } => {
                 let same = if unchanged { " (result unchanged)" } else { "" };
                 self.end(vertex, &format!("DONE {}{same}", seconds(elapsed)));

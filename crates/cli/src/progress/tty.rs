@@ -86,7 +86,7 @@ impl Reader for Tty {
                     bar.set_message("  unpacking");
                 }
             }
-            Event::Pull { vertex: None, .. } | Event::Unpack { vertex: None, .. } => {}
+            Event::Pull { vertex: None, .. } | Event::Unpack { vertex: None, .. } | Event::Spent { .. } => {}
             Event::Finished { vertex, elapsed, unchanged } => {
                 let same = if unchanged { ", result unchanged" } else { "" };
                 self.end(vertex, |step| format!("✓ {}  {}{same}", step.name, seconds(elapsed)));

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::os::fd::AsFd;
+use std::time::Instant;
 
 use image::layer::{Lower, ScanOptions, scan};
 use image::{Entry, LayerPath};
@@ -10,6 +11,7 @@ use sandbox::{Io, Network, Rlimit, Rootfs, Security, Spec, Stdio};
 use store::{LayerDraft, Scratch, Tree};
 
 use crate::error::{Result, SolveErrorKind};
+use crate::event::Phase;
 use crate::files::{Files, as_file, plain_root};
 use crate::key::Key;
 use crate::local::{LocalWorker, OpResult, layer_path};
@@ -25,6 +27,7 @@ use crate::write::dress_root;
 const SHM_SIZE: u64 = 64 << 20;
 
 pub(crate) fn execute(worker: &LocalWorker<'_>, job: Job<'_>, run: &Run, key: Key) -> Result<OpResult> {
+    let begun = Instant::now();
     let root = worker.session.need_root(job.results, job.vertex().parent)?;
     let draft = worker.store().new_layer()?;
     let metadata = Files::look(root.files(), &LayerPath::root())?.unwrap_or_else(plain_root).metadata;
@@ -33,16 +36,17 @@ pub(crate) fn execute(worker: &LocalWorker<'_>, job: Job<'_>, run: &Run, key: Ke
     let caches = Caches::take(worker, job, run)?;
     let (mounts, reads) = mounts(worker, job, run, &caches, &mut scratches)?;
     let spec = spec(worker, job, run, &draft, mounts, &mut scratches)?;
-    let stubs = run_box(worker, job, run, &spec)?;
+    let stubs = run_box(worker, job, run, &spec, begun)?;
     drop((spec, caches));
-    let index = changes(worker, &root, &draft, &stubs)?;
+    let index = job.measure(Phase::Diff, || changes(worker, &root, &draft, &stubs))?;
     let faithful = mounts_are_still(worker, job, run)?;
     let inputs = inputs::run(run, job.content(job.vertex().parent), &reads);
     Ok(OpResult { key, op: job.vertex().digest, draft, index, faithful, inputs })
 }
 
-/// Runs the command to its end, and returns the mount points that were made for it.
-fn run_box(worker: &LocalWorker<'_>, job: Job<'_>, run: &Run, spec: &Spec) -> Result<Vec<String>> {
+/// Runs the command to its end, and returns the mount points that were made for it. Its box has been in the making since
+/// `begun`.
+fn run_box(worker: &LocalWorker<'_>, job: Job<'_>, run: &Run, spec: &Spec, begun: Instant) -> Result<Vec<String>> {
     let fail = |source| SolveErrorKind::Sandbox { argv: run.argv.clone(), source: Box::new(source) };
     let pipe = |source: rustix::io::Errno| {
         fail(sandbox::Error::Setup { doing: "making pipes".to_owned(), source: source.into() })
@@ -50,11 +54,15 @@ fn run_box(worker: &LocalWorker<'_>, job: Job<'_>, run: &Run, spec: &Spec) -> Re
     let (output, stdout, stderr) = Output::new().map_err(pipe)?;
     let io = Io { stdin: Stdio::Null, stdout: stdout.into(), stderr: stderr.into() };
     let mut child = worker.launcher().and_then(|launcher| launcher.spawn(spec, io)).map_err(fail)?;
+    job.spent(Phase::Box, begun);
     let signaler = child.signaler();
     // A kill that comes too late finds nobody.
     let _guard = job.stop.on_cancel(move || drop(signaler.kill()));
-    let tail = output.forward(job.id, |event| job.tell(event));
-    let exit = child.wait().map_err(fail)?;
+    let (tail, exit) = job.measure(Phase::Command, || {
+        let tail = output.forward(job.id, |event| job.tell(event));
+        (tail, child.wait())
+    });
+    let exit = exit.map_err(fail)?;
     job.check_canceled()?;
     if !exit.status.success() {
         return Err(SolveErrorKind::Run { argv: run.argv.clone(), status: exit.status, tail });

@@ -31,8 +31,9 @@ fn a_second_build_runs_nothing() {
     assert_eq!(known.targets[0].content, first.solution.targets[0].content);
     let second = env.build(TEXT);
     assert!(second.ran().is_empty(), "{:?}", second.ran());
-    assert!(second.events.iter().all(|event| matches!(event, Event::Cached { .. })), "{:?}", second.events);
-    assert_eq!(second.events.len(), second.plan.vertices.len());
+    let told: Vec<&Event> = second.events.iter().filter(|event| !matches!(event, Event::Spent { .. })).collect();
+    assert!(told.iter().all(|event| matches!(event, Event::Cached { .. })), "{told:?}");
+    assert_eq!(told.len(), second.plan.vertices.len());
 }
 
 fn what_changes_a_copy() {

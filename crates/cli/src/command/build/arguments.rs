@@ -83,9 +83,12 @@ pub(crate) struct Arguments {
     /// Write what was built to a file, as JSON
     #[arg(long, value_name = "FILE")]
     metadata_file: Option<PathBuf>,
-    /// How to show progress: auto, tty, plain, json or quiet
-    #[arg(long, value_name = "MODE", default_value = "auto")]
-    progress: String,
+    /// How to show progress: auto, tty, plain, json, rawjson or quiet [default: BUILDKIT_PROGRESS, else auto]
+    #[arg(long, value_name = "MODE")]
+    progress: Option<String>,
+    /// Show at the end where the time went
+    #[arg(long)]
+    timings: bool,
     /// Print nothing but the image id
     #[arg(short, long)]
     quiet: bool,
@@ -167,6 +170,8 @@ pub(crate) struct Options {
     pub(crate) iidfile: Option<PathBuf>,
     pub(crate) metadata_file: Option<PathBuf>,
     pub(crate) progress: Mode,
+    /// Show where the time went.
+    pub(crate) timings: bool,
     pub(crate) mirrors: Vec<(String, String)>,
     /// Instead of building.
     pub(crate) call: Option<Call>,
@@ -252,7 +257,8 @@ impl Arguments {
             pull: self.pull,
             iidfile: self.iidfile,
             metadata_file: self.metadata_file,
-            progress: if self.quiet { Mode::Quiet } else { Mode::parse(&self.progress)? },
+            progress: if self.quiet { Mode::Quiet } else { progress(self.progress)? },
+            timings: self.timings,
             mirrors: self.registry.mirrors,
             epoch: None,
             rewrite_timestamps: rewrite_timestamps(&outputs)?,
@@ -399,6 +405,17 @@ pub(crate) fn bytes(text: &str) -> Result<u64, Failure> {
     digits.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift)).ok_or_else(|| {
         Failure::new(format!("invalid size `{text}`")).help("expected bytes, or a number with k, m or g").code(2)
     })
+}
+
+/// `--progress`, else what the environment says, as with buildx.
+fn progress(flag: Option<String>) -> Result<Mode, Failure> {
+    const VARIABLE: &str = "BUILDKIT_PROGRESS";
+    match flag {
+        Some(text) => Mode::parse(&text),
+        None => {
+            Mode::parse(&settings::non_empty(VARIABLE).unwrap_or_default()).map_err(|failure| failure.context(VARIABLE))
+        }
+    }
 }
 
 fn network(text: &str) -> Result<RunNetwork, Failure> {

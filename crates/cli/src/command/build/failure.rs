@@ -8,7 +8,6 @@ use solver::{SolveError, SolveErrorKind};
 
 use crate::error::Failure;
 use crate::lint::violation;
-use crate::progress::Mode;
 use crate::terminal;
 
 /// Ends the build if a pass found errors: all findings are drawn, then how many there were.
@@ -23,16 +22,6 @@ pub(super) fn stop_on_errors(diagnostics: &Diagnostics, sources: &Sources) -> Re
         n => format!("{n} errors"),
     };
     Err(Failure::new(format!("the Dockerfile has {count}; nothing was built")).excerpt(drawn.join("\n\n")))
-}
-
-/// Draws warnings, once all passes are through.
-pub(super) fn show_warnings(findings: &[Diagnostic], sources: &Sources, mode: Mode) {
-    if matches!(mode, Mode::Quiet | Mode::Json) {
-        return;
-    }
-    for warning in findings.iter().filter(|d| d.severity == Severity::Warning) {
-        terminal::note(&warning.render(sources, terminal::color()));
-    }
 }
 
 /// Ends the build if the file asks for that: `# check=error=true`.

@@ -12,7 +12,7 @@ mod secrets;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use dockerfile::{Diagnostics, Dockerfile, Sources};
 use plan::{Bases, ContextName, EPOCH_ARGUMENT, Epoch, Plan};
@@ -31,7 +31,7 @@ use crate::lint;
 use crate::progress::{self, Progress};
 use crate::resolve::{self, Pull};
 use crate::settings::{Swept, open_store, registry_options};
-use crate::terminal;
+use crate::timings::Timings;
 
 impl Arguments {
     pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
@@ -40,14 +40,14 @@ impl Arguments {
             // What is read from stdin cannot be read again after entering the namespace.
             enter_namespace()?;
         }
-        let started = std::time::Instant::now();
+        let timings = Arc::new(Timings::begin());
         let mut swept = None;
-        let store = open_store(root)?;
+        let store = timings.measure("open", || open_store(root))?;
         let registry = Registry::new(registry_options(std::mem::take(&mut options.mirrors)));
         let mut sources = Sources::default();
-        let input = input::read(&options, &store, &registry, &mut sources)?;
+        let input = timings.measure("read", || input::read(&options, &store, &registry, &mut sources))?;
         let mut diagnostics = Diagnostics::default();
-        let dockerfile = dockerfile::parse(&input.dockerfile, &mut diagnostics);
+        let dockerfile = timings.measure("parse", || dockerfile::parse(&input.dockerfile, &mut diagnostics));
         if let Some(call) = options.call {
             return call::run(call, &options, &input, &store, &dockerfile, sources, diagnostics);
         }
@@ -56,8 +56,8 @@ impl Arguments {
         dockerfile::lint(&dockerfile, &mut diagnostics);
         failure::stop_on_errors(&diagnostics, &sources)?;
         let mut found = Diagnostics::default();
-        let plan = lower(&dockerfile, &options, &store, &registry, &mut sources, &mut found)?;
-        let contexts = input.contexts(&plan, &store, &registry)?;
+        let plan = lower(&dockerfile, &options, &store, &registry, &mut sources, &mut found, &timings)?;
+        let contexts = timings.measure("contexts", || input.contexts(&plan, &store, &registry))?;
         if let Some(ignore) = contexts.get(&ContextName::Main).and_then(Context::ignore) {
             found.extend(lint::ignored_copies(&plan, ignore, &sources));
         }
@@ -65,13 +65,14 @@ impl Arguments {
         diagnostics.extend(found);
         let findings = diagnostics.sorted();
         if let Err(violation) = failure::stop_on_lints(&dockerfile, &findings) {
-            failure::show_warnings(&findings, &sources, options.progress);
+            progress::warnings(options.progress, &findings, &sources);
             return Err(violation);
         }
 
         // Said once what has to be entered is entered: inside, everything begins anew.
-        let warn = || failure::show_warnings(&findings, &sources, options.progress);
-        let known = solver::known(&plan, &store, &contexts).map_err(|error| {
+        let warn = || progress::begun(options.progress, &plan, &timings, &findings, &sources);
+        let known = timings.measure("look up", || solver::known(&plan, &store, &contexts));
+        let known = known.map_err(|error| {
             warn();
             failure::solve(error, &plan, &sources)
         })?;
@@ -89,10 +90,12 @@ impl Arguments {
                 };
                 emulation::check(&plan, &store, &sources, pending)?;
                 swept = Some(Swept(store.clone()));
-                (solve(&plan, &options, &store, &registry, &contexts, &sources)?, true)
+                let work = || solve(&plan, &options, &store, &registry, &contexts, &sources, &timings);
+                (timings.measure("solve", work)?, true)
             }
         };
-        let results = match outputs::write(&options, &plan, &solution, &store, &registry, &contexts) {
+        let write = || outputs::write(&options, &plan, &solution, &store, &registry, &contexts, &timings);
+        let results = match timings.measure("export", || progress::exporting(options.progress, write)) {
             // A build that died left layers unpacked whose files only their owners can read: pack them as those.
             Err(failure) if !ran && sandbox::userns::needs_entering() => {
                 enter_namespace_from(&store)?;
@@ -102,18 +105,16 @@ impl Arguments {
         };
         if ran {
             let name = options.tags.first().map(image::Reference::familiar);
-            account::write(&store, &plan, &solution, name, started.elapsed())?;
+            account::write(&store, &plan, &solution, name, &timings)?;
         }
         if ran || results.changed {
-            store.sync()?;
+            timings.measure("sync", || store.sync())?;
         }
         drop(swept);
         let store_root = store.root().to_owned();
-        if options.progress == progress::Mode::Quiet {
-            results.image.iter().for_each(|image| terminal::result(&image.id()));
-        } else {
-            progress::summary(&solution, &results, started.elapsed());
-        }
+        let names: Vec<&str> = plan.vertices.iter().map(|vertex| vertex.name.as_str()).collect();
+        timings.show(options.progress, options.timings, &names);
+        progress::summary(options.progress, &solution, &results, timings.elapsed());
         drop((contexts, store));
         if ran {
             crate::collect::automatic(&store_root);
@@ -151,6 +152,7 @@ fn lower(
     registry: &Registry,
     sources: &mut Sources,
     diagnostics: &mut Diagnostics,
+    timings: &Timings,
 ) -> Result<Plan, Failure> {
     let pull = if options.pull { Pull::Always } else { Pull::Missing };
     let mut known = Bases::new();
@@ -160,12 +162,12 @@ fn lower(
         if missing.is_empty() {
             break;
         }
-        for (key, answer) in resolve::bases(store, registry, &missing, pull)? {
+        for (key, answer) in timings.measure("resolve", || resolve::bases(store, registry, &missing, pull))? {
             let base = answer.map_err(|error| failure::base(error, &key, &missing, sources))?;
             known.insert(key, base);
         }
     }
-    let plan = plan::lower(dockerfile, &known, &options.plan, sources, diagnostics);
+    let plan = timings.measure("lower", || plan::lower(dockerfile, &known, &options.plan, sources, diagnostics));
     failure::stop_on_errors(diagnostics, sources)?;
     plan.ok_or_else(|| Failure::new("the Dockerfile could not be lowered"))
 }
@@ -178,6 +180,7 @@ fn solve(
     registry: &Registry,
     contexts: &Contexts,
     sources: &Sources,
+    timings: &Arc<Timings>,
 ) -> Result<Solution, Failure> {
     let (ahead, layers) =
         outputs::needs_digest(options).then(|| Ahead::start(store, plan, outputs::pack_options(options))).unzip();
@@ -191,7 +194,7 @@ fn solve(
     let cancel = Cancel::default();
     let guard = crate::signals::cancel_on_interrupt(&cancel)?;
     let (events, receiver) = mpsc::channel();
-    let progress = Progress::start(options.progress, plan, receiver);
+    let progress = Progress::start(options.progress, plan, receiver, timings);
     let solution = solver::solve(plan, &worker, &events, &cancel);
     drop(events);
     progress.finish();

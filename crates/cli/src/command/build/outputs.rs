@@ -19,6 +19,7 @@ use crate::error::Failure;
 use crate::output::tree::Files;
 use crate::output::{self, Built, Output, OutputKind};
 use crate::progress;
+use crate::timings::Timings;
 
 /// What was made.
 #[derive(Debug)]
@@ -54,18 +55,19 @@ pub(super) fn write(
     store: &Store,
     registry: &Registry,
     contexts: &Contexts,
+    timings: &Timings,
 ) -> Result<Results, Failure> {
     let targets: Vec<Made<'_>> =
         plan.targets.iter().zip(&solution.targets).map(|(target, snapshot)| made(plan, target, snapshot)).collect();
     let draft = draft(options, &targets);
     let mut results = Results { image: None, written: Vec::new(), changed: false };
-    let id = name(options, store, &draft, &mut results)?;
+    let id = timings.measure("name", || name(options, store, &draft, &mut results))?;
     if needs_digest(options) {
-        let target = match id {
+        let target = timings.measure("assemble", || match id {
             // Its names have the digest from now on.
-            Some(id) => store.assemble(&id)?,
-            None => store.make_image(&draft)?,
-        };
+            Some(id) => store.assemble(&id),
+            None => store.make_image(&draft),
+        })?;
         results.image = Some(image(store, target)?);
     }
     let files = || {
@@ -78,19 +80,19 @@ pub(super) fn write(
         names: &options.tags,
     });
     for output in &options.outputs {
-        match (output.kind, &built) {
-            (OutputKind::Local, _) => output::tree::directory(store, &files()?, options.epoch, output)?,
-            (OutputKind::Tar, _) => output::tree::tar(store, &files()?, options.epoch, output)?,
-            (OutputKind::Push, Some(built)) => output::push(output, built, store, registry)?,
+        timings.measure("output", || match (output.kind, &built) {
+            (OutputKind::Local, _) => output::tree::directory(store, &files()?, options.epoch, output),
+            (OutputKind::Tar, _) => output::tree::tar(store, &files()?, options.epoch, output),
+            (OutputKind::Push, Some(built)) => output::push(output, built, store, registry),
             (OutputKind::Oci | OutputKind::Docker, Some(built)) => {
-                output::built_archive(output, built, store, registry)?;
+                output::built_archive(output, built, store, registry)
             }
             // Its names were given above.
-            (OutputKind::Image | OutputKind::CacheOnly, _) => {}
+            (OutputKind::Image | OutputKind::CacheOnly, _) => Ok(()),
             (OutputKind::Push | OutputKind::Oci | OutputKind::Docker, None) => {
-                return Err(Failure::new("an output needs an image that was not packed"));
+                Err(Failure::new("an output needs an image that was not packed"))
             }
-        }
+        })?;
         results.written.push(output.describe());
     }
     write_files(options, &results)?;
