@@ -39,7 +39,8 @@ impl Key {
         blake3::Hash::from_bytes(self.0).to_hex().to_string()
     }
 
-    pub(crate) fn record(&self) -> RecordKey {
+    /// Returns the name of the record of its result.
+    pub fn record(&self) -> RecordKey {
         RecordKey(self.0)
     }
 }

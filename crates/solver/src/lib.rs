@@ -43,7 +43,7 @@ pub use event::{Event, Phase, Stream};
 pub use files_of::{SelectedFile, files_of};
 pub use git::{GitTree, fetch_git, known_git, resolve_git};
 pub use key::Key;
-pub use known::{known, pending};
+pub use known::{Missing, known, missing, pending};
 pub use local::{LocalWorker, WorkerSettings};
 pub use ops::inputs::ADDRESS;
 pub use results::Made;

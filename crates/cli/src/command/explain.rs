@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use plan::{Op, Plan};
 use serde_json::json;
+use solver::Missing;
 use store::{Record, RecordInput, Store};
 
 use crate::account::{self, Account, Step, Word};
@@ -95,9 +97,9 @@ impl Earlier {
     }
 
     /// Finds the last time the step was there, and what went into it then.
-    fn record(&self, store: &Store, step: &Step) -> Result<Option<(Step, Record)>, Failure> {
-        let same = |earlier: &&Step| instruction(&earlier.name) == instruction(&step.name);
-        let named = self.0.iter().filter(|earlier| earlier.name == step.name).chain(self.0.iter().filter(same));
+    fn record(&self, store: &Store, name: &str) -> Result<Option<(Step, Record)>, Failure> {
+        let same = |earlier: &&Step| instruction(&earlier.name) == instruction(name);
+        let named = self.0.iter().filter(|earlier| earlier.name == name).chain(self.0.iter().filter(same));
         for earlier in named {
             if let Some(key) = earlier.record_key()
                 && let Some(record) = store.record(&key)?
@@ -127,7 +129,7 @@ fn reasons(store: &Store, account: &Account, index: usize, earlier: &Earlier) ->
             None => "its record has been removed since".to_owned(),
         }]);
     };
-    let Some((before, record)) = earlier.record(store, step)? else {
+    let Some((before, record)) = earlier.record(store, &step.name)? else {
         return Ok(vec!["it was never built".to_owned()]);
     };
     if before.key == step.key {
@@ -147,12 +149,47 @@ fn reasons(store: &Store, account: &Account, index: usize, earlier: &Earlier) ->
             }
         }]);
     }
-    let mut reasons = differences(&with_files(store, record.inputs)?, &with_files(store, now.inputs)?);
+    let parent = step.parent.and_then(|parent| account.steps.get(parent)).map(|parent| parent.name.as_str());
+    compare(store, record.inputs, now.inputs, parent)
+}
+
+/// Says why the result of a step is not known that has not run yet.
+pub(crate) fn why_missing(store: &Store, plan: &Plan, missing: &Missing) -> Result<Vec<String>, Failure> {
+    let vertex = &plan.vertices[missing.vertex.index()];
+    let Some((key, inputs)) = &missing.wanted else {
+        return Ok(vec!["the layers of its base image are not here, and only they can tell".to_owned()]);
+    };
+    if vertex.ignore_cache {
+        return Ok(vec!["the cache is ignored (--no-cache)".to_owned()]);
+    }
+    if let Some(time) = store.removed_at(&key.record())? {
+        return Ok(vec![format!("its earlier result was removed by collection on {}", rfc3339(time))]);
+    }
+    if let Op::Source(source) = &vertex.op {
+        return Ok(vec![match source.is_pinned() {
+            true => "it was never fetched".to_owned(),
+            false => "only its server can tell whether it is still the same".to_owned(),
+        }]);
+    }
+    let Some((_, record)) = Earlier::read(store, &store.builds()?)?.record(store, &vertex.name)? else {
+        return Ok(vec!["it was never built".to_owned()]);
+    };
+    let parent = vertex.parent.map(|parent| plan.vertices[parent.index()].name.as_str());
+    compare(store, record.inputs, inputs.clone(), parent)
+}
+
+/// Says what differs between two records of a step; `parent` is the name of the step it starts from.
+fn compare(
+    store: &Store,
+    before: Vec<RecordInput>,
+    now: Vec<RecordInput>,
+    parent: Option<&str>,
+) -> Result<Vec<String>, Failure> {
+    let mut reasons = differences(&with_files(store, before)?, &with_files(store, now)?);
     for reason in &mut reasons {
         if reason.starts_with("parent") {
-            let parent = step.parent.and_then(|parent| account.steps.get(parent));
             *reason = match parent {
-                Some(parent) => format!("what it starts from changed: {}", shorten(&parent.name, 70)),
+                Some(parent) => format!("what it starts from changed: {}", shorten(parent, 70)),
                 None => "what it starts from changed".to_owned(),
             };
         }

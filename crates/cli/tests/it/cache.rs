@@ -150,3 +150,32 @@ fn two_builds_at_once_run_a_step_once() {
     counts.sort_unstable();
     assert_eq!(counts, [(0, 1), (1, 0)]);
 }
+
+#[test]
+fn a_cache_can_be_required() {
+    let env = TestEnv::with_busybox();
+    env.file("a", "1");
+    let text = "FROM busybox\nCOPY a /a\nRUN cat /a > /b\n";
+    let required = |flags: &[&str]| {
+        let flags: Vec<&str> = ["--require-cache"].iter().chain(flags).copied().collect();
+        env.build_with(text, &flags)
+    };
+    required(&[]).fails(1, &["Dockerfile:2:1", "it was never built", "--require-cache: a step would run"]);
+    assert!(env.kiln(["builds", "-q"]).ok().stdout.is_empty(), "nothing ran");
+    env.build(text).ok();
+    assert_eq!(required(&[]).ok().counts(), (0, 2));
+    env.file("a", "2");
+    let ran = required(&[]).fails(1, &["Dockerfile:2:1", "file a changed (content)"]);
+    assert!(!ran.stderr.contains("Dockerfile:3"), "what follows is not known yet\n{}", ran.stderr);
+    let ran = required(&["--progress=json"]).fails(1, &[]);
+    let event = ran.stderr.lines().find(|line| line.contains("missing")).expect("an event");
+    let event: serde_json::Value = serde_json::from_str(event).expect("JSON");
+    assert_eq!(event["reasons"][0], "file a changed (content)");
+    env.file("a", "1");
+    required(&["--no-cache"]).fails(1, &["the cache is ignored (--no-cache)"]);
+    env.build_with("FROM busybox\nCOPY a /a\nRUN cat /a > /c\n", &["--require-cache"])
+        .fails(1, &["Dockerfile:3:1", "it was never built"]);
+    let changed = "FROM busybox\nARG X=1\nRUN cat > /b\n";
+    env.build(changed).ok();
+    env.build_with(changed, &["--require-cache", "--build-arg", "X=2"]).fails(1, &["Dockerfile:3:1", "env X changed"]);
+}

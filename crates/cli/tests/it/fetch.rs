@@ -36,6 +36,9 @@ fn a_server_is_asked_whether_a_file_is_still_the_same() {
     assert!(why.contains(&format!("what is at {} changed", server.url("/f"))), "{why}");
 
     server.take_asked();
+    env.build_with(&text, &["--require-cache"])
+        .fails(1, &["Dockerfile:2:5", "only its server can tell whether it is still the same"]);
+    assert!(statuses(&server).is_empty());
     env.build_with(&text, &["--no-cache"]).ok();
     assert_eq!(statuses(&server), [200], "--no-cache asks for the whole");
 }
@@ -49,6 +52,7 @@ fn with_a_checksum_nobody_is_asked_again() {
     env.build(&text(digest)).ok();
     assert_eq!(statuses(&server), [200]);
     assert_eq!(env.build(&text(digest)).ok().counts(), (0, 2));
+    env.build_with(&text(digest), &["--require-cache"]).ok();
     assert!(statuses(&server).is_empty());
     let other = image::Digest::of(b"two");
     env.build(&text(other))

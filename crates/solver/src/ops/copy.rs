@@ -100,8 +100,8 @@ pub(crate) fn execute(worker: &LocalWorker<'_>, job: Job<'_>, copy: &Copy, key: 
         worker.session.put_fits(job.results, job.vertex(), &key)?;
     }
     let selections: Vec<_> =
-        sources.patterns.iter().map(String::as_str).zip(sources.selections.iter().map(|s| &**s)).collect();
-    let inputs = inputs::copy(copy, &layout.probe, &selections);
+        sources.patterns.iter().map(String::as_str).zip(sources.selections.iter().map(|s| s.copied())).collect();
+    let inputs = inputs::copy(copy, layout.probe.hash(), &selections);
     sources.selections.iter().try_for_each(|selection| files_of::keep(worker.store(), selection))?;
     let index = Index::new(layout.index());
     Ok(OpResult { key, op: job.vertex().digest, draft, index, faithful, inputs })

@@ -5,8 +5,6 @@ use plan::{Chmod, Copy, CopySource, Run, Workdir};
 use store::RecordInput;
 
 use crate::files_of::FILES;
-use crate::probe::Probe;
-use crate::select::Selection;
 
 /// Names the address that a source was fetched from.
 pub const ADDRESS: &str = "url";
@@ -43,12 +41,12 @@ pub(crate) fn run(run: &Run, parent: ContentId, mounts: &[(String, [u8; 32])]) -
     inputs
 }
 
-pub(crate) fn workdir(workdir: &Workdir, probe: &Probe) -> Vec<RecordInput> {
-    vec![input("destination", &workdir.path), input("user", &workdir.user), input("probe", hex(probe.hash()))]
+pub(crate) fn workdir(workdir: &Workdir, probe: [u8; 32]) -> Vec<RecordInput> {
+    vec![input("destination", &workdir.path), input("user", &workdir.user), input("probe", hex(probe))]
 }
 
-pub(crate) fn copy(copy: &Copy, probe: &Probe, selections: &[(&str, &Selection)]) -> Vec<RecordInput> {
-    let mut inputs = vec![input("destination", &copy.destination), input("probe", hex(probe.hash()))];
+pub(crate) fn copy(copy: &Copy, probe: [u8; 32], selections: &[(&str, [u8; 32])]) -> Vec<RecordInput> {
+    let mut inputs = vec![input("destination", &copy.destination), input("probe", hex(probe))];
     if let Some(chown) = &copy.chown {
         inputs.push(input("chown", chown));
     }
@@ -70,7 +68,7 @@ pub(crate) fn copy(copy: &Copy, probe: &Probe, selections: &[(&str, &Selection)]
         }
     }
     for (pattern, selection) in selections {
-        inputs.push(input(format!("{FILES}{pattern}"), hex(selection.copied())));
+        inputs.push(input(format!("{FILES}{pattern}"), hex(*selection)));
     }
     inputs
 }

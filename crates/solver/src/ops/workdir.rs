@@ -16,7 +16,7 @@ pub(crate) fn execute(worker: &LocalWorker<'_>, job: Job<'_>, workdir: &Workdir,
     let parent = worker.session.need_root(job.results, job.vertex().parent)?;
     let probe = probe(parent.files(), &workdir.path, Some(workdir_owner(workdir)))?;
     let attributes = Attributes { owner: probe.owner, chmod: None, now: now() };
-    let inputs = inputs::workdir(workdir, &probe);
+    let inputs = inputs::workdir(workdir, probe.hash());
     let mut layout = layout(Layout::new(probe, attributes))?;
     let draft = worker.store().new_layer()?;
     let tree = draft.tree().to_owned();

@@ -8,13 +8,15 @@ use std::sync::{Arc, Mutex};
 
 use image::LayerPath;
 use plan::{Cache, ContextName, Copy, Input, MountKind, Op, Run, Vertex, VertexId, Workdir};
-use store::{LayerId, Record, RecordKey, Store, Tree};
+use store::{LayerId, Record, RecordInput, RecordKey, Store, Tree};
 
 use crate::context::Contexts;
 use crate::error::{Result, SolveErrorKind};
 use crate::files::{Files, Nothing, is_directory};
+use crate::files_of;
 use crate::key::{Hasher, Key, Reads};
 use crate::layout::check_conflicts;
+use crate::ops::inputs;
 use crate::owner::{self, Owner};
 use crate::probe::Probe;
 use crate::results::Results;
@@ -34,6 +36,9 @@ pub enum Found {
 
 /// By context, and the hash of what is asked of it.
 type Selections = HashMap<(ContextName, [u8; 32]), Arc<Selection>>;
+
+/// Hashes of what is read, by what it is called.
+type Named<N> = Vec<(N, [u8; 32])>;
 
 /// The places where things are, and what was looked up there already.
 #[derive(Debug)]
@@ -102,7 +107,14 @@ impl<'a> Session<'a> {
     }
 
     fn run_reads(&self, results: &Results<'_>, vertex: &Vertex, run: &Run) -> Result<Option<Vec<Reads>>> {
-        let mut reads = vec![Reads::All(results.content(vertex.parent))];
+        let Some(mounts) = self.mount_reads(results, vertex, run)? else { return Ok(None) };
+        let mounts = mounts.into_iter().map(|(_, hash)| Reads::Selection(hash));
+        Ok(Some(std::iter::once(Reads::All(results.content(vertex.parent))).chain(mounts).collect()))
+    }
+
+    /// Returns what a command reads of what is mounted, by target.
+    fn mount_reads(&self, results: &Results<'_>, vertex: &Vertex, run: &Run) -> Result<Option<Named<String>>> {
+        let mut reads = Vec::new();
         for mount in &run.mounts {
             let (input, path) = match &mount.kind {
                 MountKind::Bind { input, path } => (input, path),
@@ -112,9 +124,53 @@ impl<'a> Session<'a> {
             };
             let selected = self.selected(results, input_of(vertex, *input)?, Wanted::mount(path))?;
             let Some(selected) = selected else { return Ok(None) };
-            reads.push(Reads::Selection(selected.hash));
+            reads.push((mount.target.clone(), selected.hash));
         }
         Ok(Some(reads))
+    }
+
+    /// Returns the named parts of a vertex's key, as a record of it would have them; `None` if only the bytes of a base image
+    /// can tell.
+    pub(crate) fn inputs(&self, results: &Results<'_>, vertex: &Vertex) -> Result<Option<Vec<RecordInput>>> {
+        let probe = |probed: Option<Probed>| probed.map(|probed| probed.hash);
+        Ok(match &vertex.op {
+            Op::Base(_) => None,
+            // The rest of what its record has is the server's to tell.
+            Op::Source(_) => Some(Vec::new()),
+            Op::Run(run) => {
+                let mounts = self.mount_reads(results, vertex, run)?;
+                mounts.map(|mounts| inputs::run(run, results.content(vertex.parent), &mounts))
+            }
+            Op::Workdir(workdir) => {
+                let probed = self.probed(results, vertex.parent, &workdir.path, Some(workdir_owner(workdir)))?;
+                probe(probed).map(|probe| inputs::workdir(workdir, probe))
+            }
+            Op::Copy(copy) => {
+                let Some(probe) = probe(self.copy_probed(results, copy, vertex.parent)?) else { return Ok(None) };
+                let Some(selections) = self.named_selections(results, vertex, copy)? else { return Ok(None) };
+                Some(inputs::copy(copy, probe, &selections))
+            }
+        })
+    }
+
+    /// Returns what each source takes, and keeps the files of those in a context, whose names a comparison wants.
+    fn named_selections<'c>(
+        &self,
+        results: &Results<'_>,
+        vertex: &Vertex,
+        copy: &'c Copy,
+    ) -> Result<Option<Named<&'c str>>> {
+        let mut selections = Vec::new();
+        for source in &copy.sources {
+            let Some((input, wanted)) = Wanted::source(copy, source) else { continue };
+            let input = input_of(vertex, input)?;
+            if let Input::Context(name) = input {
+                files_of::keep(self.store, &*self.context_selection(name, wanted)?)?;
+            }
+            let Some(selected) = self.selected(results, input, wanted)? else { return Ok(None) };
+            selections.push((wanted.pattern, selected.hash));
+        }
+        Ok(Some(selections))
     }
 
     fn copy_reads(

@@ -86,6 +86,9 @@ pub(crate) struct Arguments {
     /// How to show progress: auto, tty, plain, json, rawjson or quiet [default: BUILDKIT_PROGRESS, else auto]
     #[arg(long, value_name = "MODE")]
     progress: Option<String>,
+    /// Fail, and say why, if any step would have to run
+    #[arg(long)]
+    require_cache: bool,
     /// Show at the end where the time went
     #[arg(long)]
     timings: bool,
@@ -170,6 +173,8 @@ pub(crate) struct Options {
     pub(crate) iidfile: Option<PathBuf>,
     pub(crate) metadata_file: Option<PathBuf>,
     pub(crate) progress: Mode,
+    /// Nothing may run.
+    pub(crate) require_cache: bool,
     /// Show where the time went.
     pub(crate) timings: bool,
     pub(crate) mirrors: Vec<(String, String)>,
@@ -259,6 +264,7 @@ impl Arguments {
             metadata_file: self.metadata_file,
             progress: if self.quiet { Mode::Quiet } else { progress(self.progress)? },
             timings: self.timings,
+            require_cache: self.require_cache,
             mirrors: self.registry.mirrors,
             epoch: None,
             rewrite_timestamps: rewrite_timestamps(&outputs)?,

@@ -7,6 +7,7 @@ mod call;
 mod failure;
 mod git;
 pub(crate) mod input;
+mod missing;
 pub(crate) mod outputs;
 mod secrets;
 
@@ -81,6 +82,9 @@ impl Arguments {
                 warn();
                 progress::cached(options.progress, &plan, &solution);
                 (solution, false)
+            }
+            None if options.require_cache => {
+                return Err(missing::failure(&plan, &options, &store, &contexts, &sources));
             }
             None => {
                 enter_namespace_from(&store)?;
