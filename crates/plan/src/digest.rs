@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::git::GitSource;
 use crate::op::{
     Cache, Chmod, Copy, CopySource, HttpSource, Mount, MountKind, Op, Run, RunNetwork, RunSecurity, SecretEnv,
     SecretRef, Source, Workdir,
@@ -25,6 +26,7 @@ impl OpDigest {
                 fields.list(&base.config.rootfs.diff_ids, |fields, id| fields.bytes(id.as_bytes()));
             }
             Op::Source(Source::Http(http)) => digest_http(&mut fields, http),
+            Op::Source(Source::Git(git)) => digest_git(&mut fields, git),
             Op::Run(run) => digest_run(&mut fields, run),
             Op::Copy(copy) => digest_copy(&mut fields, copy),
             Op::Workdir(Workdir { path, user }) => {
@@ -51,6 +53,29 @@ fn digest_http(fields: &mut Fields, http: &HttpSource) {
     fields.text(url);
     fields.text(name);
     fields.option(checksum.as_ref(), |fields, checksum| fields.bytes(checksum.as_bytes()));
+}
+
+fn digest_git(fields: &mut Fields, git: &GitSource) {
+    let GitSource {
+        url,
+        credentials: _,
+        reference,
+        checksum,
+        subdir,
+        keep_git_dir: _,
+        submodules,
+        commit_times,
+        fetch_by_commit,
+    } = git;
+    fields.text("git");
+    fields.text(url);
+    fields.option(reference.as_ref(), |fields, reference| fields.text(reference));
+    fields.option(checksum.as_ref(), |fields, checksum| fields.text(checksum));
+    fields.text(subdir);
+    fields.number(u64::from(git.keeps_git_dir()));
+    fields.number(u64::from(*submodules));
+    fields.number(u64::from(*commit_times == Some(true)));
+    fields.number(u64::from(*fetch_by_commit));
 }
 
 fn digest_run(fields: &mut Fields, run: &Run) {

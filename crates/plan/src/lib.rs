@@ -31,7 +31,7 @@ pub use base::{BaseKey, BaseRequest, Bases, ResolvedBase};
 pub use chmod::InvalidChmod;
 pub use digest::OpDigest;
 pub use epoch::{EPOCH_ARGUMENT, Epoch, epoch};
-pub use git::{Credentials, GitSource, InvalidGit, is_commit, redacted};
+pub use git::{GitSource, InvalidGit, is_commit};
 pub use op::{
     Cache, CacheSharing, Chmod, Copy, CopySource, HttpSource, Limits, Login, Mount, MountKind, Op, Run, RunNetwork,
     RunSecurity, Script, SecretEnv, SecretRef, Source, Workdir,

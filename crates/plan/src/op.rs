@@ -6,6 +6,7 @@ use std::fmt;
 use image::{Digest, Platform};
 
 use crate::base::ResolvedBase;
+use crate::git::GitSource;
 
 /// What a vertex does.
 #[derive(Clone, Debug)]
@@ -27,6 +28,7 @@ impl Op {
         match self {
             Self::Base(_) => 0,
             Self::Source(Source::Http(http)) => http.url.len() + http.name.len(),
+            Self::Source(Source::Git(git)) => git.url.len() + git.subdir.len(),
             Self::Run(run) => {
                 let env: usize = run.env.iter().map(|(key, value)| key.len() + value.len()).sum();
                 sum(&run.argv) + env + run.cwd.len() + run.user.len()
@@ -42,6 +44,8 @@ impl Op {
 pub enum Source {
     /// One file, with mode 600, of root, as old as the server says.
     Http(HttpSource),
+    /// Files of a repository at a commit, of root.
+    Git(GitSource),
 }
 
 impl Source {
@@ -49,6 +53,7 @@ impl Source {
     pub fn is_pinned(&self) -> bool {
         match self {
             Self::Http(http) => http.checksum.is_some(),
+            Self::Git(git) => git.pinned().is_some(),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use crate::git::GitSource;
 use crate::op::{HttpSource, Login};
 
 /// What stands in an address that is shown where a login was.
@@ -21,23 +22,12 @@ pub enum Remote {
 impl Remote {
     /// Tells where a source is; `None` for a local path.
     pub fn of(text: &str) -> Option<Self> {
-        if text.starts_with("git://") || text.starts_with("ssh://") || is_scp_like(text) {
+        if GitSource::parse(text).is_some() {
             return Some(Self::Git);
         }
-        let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"))?;
-        let path = rest.split(['?', '#']).next().unwrap_or_default();
-        Some(if path.ends_with(".git") { Self::Git } else { Self::Http })
+        let http = text.starts_with("http://") || text.starts_with("https://");
+        http.then_some(Self::Http)
     }
-}
-
-/// `git@host:path`: a user, a host and a path, with no slash before the colon.
-fn is_scp_like(text: &str) -> bool {
-    let Some((user, rest)) = text.split_once('@') else { return false };
-    let Some((host, path)) = rest.split_once(':') else { return false };
-    let plain = |part: &str| {
-        !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-    };
-    plain(user) && plain(host) && !path.is_empty()
 }
 
 impl HttpSource {

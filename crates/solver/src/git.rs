@@ -26,13 +26,15 @@ pub struct GitTree {
     pub content: ContentId,
     /// The directory with the files, to be read alone.
     pub directory: PathBuf,
-    /// When the commit was made, in seconds since 1970.
+    /// When the layer was made, in seconds since 1970.
+    pub created: i64,
+    /// When the commit was made.
     pub time: i64,
 }
 
 /// Returns the commit that a source means, after the server was asked where the address alone does not tell. The commit
 /// is that of the files, unless the address names an annotated tag by its own digits.
-pub fn resolve_git(store: &Store, git: &Git, source: &GitSource) -> Result<Commit> {
+pub fn resolve_git(store: &Store, git: &Git, source: &GitSource, stop: Option<&Cancel>) -> Result<Commit> {
     if let Some(commit) = offline(source) {
         return Ok(commit);
     }
@@ -42,7 +44,9 @@ pub fn resolve_git(store: &Store, git: &Git, source: &GitSource) -> Result<Commi
         return Ok(commit);
     }
     let scratch = store.scratch()?;
-    let place = Place { scratch: scratch.path(), stop: None };
+    let stopped = stop.map(|stop| || stop.is_canceled());
+    let stop = stopped.as_ref().map(|stopped| stopped as &dyn Fn() -> bool);
+    let place = Place { scratch: scratch.path(), stop };
     let commit = git.resolve(remote(source), source.reference.as_deref(), place).map_err(failed)?;
     match &source.checksum {
         Some(expected) => check(expected, &commit).map(|()| commit),
@@ -85,7 +89,7 @@ pub fn known_git(store: &Store, source: &GitSource, commit: &Commit) -> Result<O
     let (Some(record), Some(time)) = (store.hit(&key)?, store.fact(&key)?) else { return Ok(None) };
     let Ok(time) = time.try_into().map(i64::from_le_bytes) else { return Ok(None) };
     let directory = store.layer(&record.layer)?.tree().to_owned();
-    Ok(Some(GitTree { layer: record.layer, content: record.content, directory, time }))
+    Ok(Some(GitTree { layer: record.layer, content: record.content, directory, created: record.created, time }))
 }
 
 /// Brings the files of a commit into the store, unless they are there.
@@ -123,7 +127,7 @@ pub fn fetch_git(store: &Store, git: &Git, source: &GitSource, commit: &Commit, 
     let inputs = vec![RecordInput { name: "commit".to_owned(), value: fetched.commit }];
     store.put_fact(&key, &fetched.time.to_le_bytes())?;
     store.put_record(&key, &Record { layer: layer.id().clone(), content, created, inputs })?;
-    Ok(GitTree { layer: layer.id().clone(), content, directory: layer.tree().to_owned(), time: fetched.time })
+    Ok(GitTree { layer: layer.id().clone(), content, created, directory: layer.tree().to_owned(), time: fetched.time })
 }
 
 /// Gives every file the time of the commit, what is below a directory first.

@@ -195,6 +195,10 @@ impl Worker for LocalWorker<'_> {
                     lock(&self.computed).insert(key);
                     return Ok(Made::from_record(&record));
                 }
+                Fetched::Recorded(made) => {
+                    lock(&self.computed).insert(key);
+                    return Ok(made);
+                }
             },
             Op::Base(_) => return Err(SolveErrorKind::Plan("a base image is not executed")),
             Op::Run(run) => ops::run::execute(self, job, run, key)?,

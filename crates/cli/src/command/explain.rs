@@ -135,6 +135,11 @@ fn reasons(store: &Store, account: &Account, index: usize, earlier: &Earlier) ->
     if before.key == step.key {
         let address = now.inputs.iter().find(|input| input.name == solver::ADDRESS);
         if let Some(address) = address.filter(|_| !step.ignored_cache) {
+            let find =
+                |name: &str| now.inputs.iter().find(|input| input.name == name).map(|input| shorten(&input.value, 12));
+            if let (Some(commit), Some(before)) = (find(solver::COMMIT), find(solver::COMMIT_BEFORE)) {
+                return Ok(vec![format!("{} is at commit {commit} now, and was at {before}", address.value)]);
+            }
             return Ok(vec![match step.outcome {
                 Word::Unchanged => format!("the server of {} did not say that it is the same", address.value),
                 _ => format!("what is at {} changed", address.value),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use testkit::{GitServer, Repository};
+use testkit::{GitHttpServer, GitServer, Repository};
 
 use crate::environment::{Ran, TestEnv};
 
@@ -156,4 +156,81 @@ fn a_repository_is_a_named_context() {
     env.file("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
     build(&env, ".", &["--build-context", "app=git://127.0.0.1:1/none"]).ok();
     build(&env, ".", &["--build-context", "app=git://h/r?x=1"]).fails(2, &["unexpected query \"x\""]);
+}
+
+#[test]
+fn add_of_a_repository_is_a_directory() {
+    let server = GitServer::new();
+    let (repository, first) = sample(&server);
+    let env = TestEnv::new();
+    let url = server.url("app.git");
+    env.build(&format!("FROM scratch\nADD {url}#v1 /app\nADD --chmod=700 {url}#v1:sub /sub/\n")).ok();
+    let found = files(&env);
+    for path in ["app 755", "app/a 644", "app/sub/run.sh 755", "app/way 777", "sub/run.sh 700"] {
+        assert!(found.contains(&path.to_owned()), "{path}: {found:?}");
+    }
+    assert!(found.contains(&"app/hidden 644".to_owned()), "an ignore file of the repository is just a file: {found:?}");
+    assert!(!found.iter().any(|path| path.contains(".git ")), "{found:?}");
+
+    let dockerfile = format!("FROM scratch\nADD {url} /app\n");
+    env.build(&dockerfile).ok();
+    assert_eq!(env.build(&dockerfile).ok().counts().0, 0, "the branch has not moved");
+    let second = repository.file("a", "two").commit("second");
+    env.build(&dockerfile).ok();
+    files(&env);
+    assert_eq!(read(&env, "app/a"), "two");
+    let explained = env.kiln(["explain"]).ok().stdout;
+    let told = format!("is at commit {}", &second[..8]);
+    assert!(explained.contains(&told) && explained.contains(&first[..8]), "{explained}");
+    env.build(&format!("FROM scratch\nADD --keep-git-dir=true --checksum={first} {url}#v1 /app\n")).ok();
+    assert!(files(&env).contains(&"app/.git 755".to_owned()));
+}
+
+#[test]
+fn add_says_at_the_word_what_is_wrong() {
+    let server = GitServer::new();
+    let (_repository, first) = sample(&server);
+    let env = TestEnv::new();
+    let url = server.url("app.git");
+    let check = |line: &str, parts: &[&str]| {
+        env.build(&format!("FROM scratch\n{line}\n")).fails(1, parts);
+    };
+    check(&format!("ADD {url}#gone /"), &["Dockerfile:2:5", "does not contain ref gone"]);
+    check(
+        &format!("ADD --checksum=0123 {url} /"),
+        &["Dockerfile:2:21", "expected checksum to match 0123, got", &first],
+    );
+    check(&format!("ADD {url}?x=1 /"), &["Dockerfile:2:5", "unexpected query \"x\""]);
+    check(&format!("ADD --checksum=zz {url} /"), &["Dockerfile:2:16", "expected hex commit hash"]);
+    check(&format!("ADD --keep-git-dir=true {url}?keep-git-dir=0 /"), &["inconsistent keep-git-dir configuration"]);
+    check(&format!("ADD {url}#:way /"), &["Dockerfile:2:5", "way is a symbolic link"]);
+    check(&format!("COPY {url} /"), &["source can't be a git ref for COPY"]);
+    env.file("Dockerfile", format!("FROM scratch\nADD {url} /\n"));
+    let output = env.command(["build", "."]).env("PATH", env.path("home")).output().expect("kiln starts");
+    crate::environment::ran(output).fails(1, &["Dockerfile:2:5", "install the package `git`"]);
+}
+
+#[test]
+fn a_password_is_shown_and_kept_nowhere() {
+    let server = GitHttpServer::new("bWU6Y2FuYXJ5LTQ3MTE=");
+    server.repository("app.git").file("Dockerfile", DOCKERFILE).file("a", "one").commit("one");
+    let env = TestEnv::new();
+    let url = format!("http://me:canary-4711@{}/app.git", server.address());
+    let mut said = String::new();
+    let mut note = |ran: Ran| said.push_str(&(ran.stdout + &ran.stderr));
+    env.file("Dockerfile", format!("FROM scratch\nADD {url} /app\n"));
+    note(build(&env, ".", &[]).ok());
+    files(&env);
+    assert_eq!(read(&env, "app/a"), "one");
+    note(build(&env, &url, &[]).ok());
+    note(env.kiln(["history", "test"]));
+    note(env.kiln(["explain"]));
+    env.file("Dockerfile", "FROM scratch\nARG URL\nADD $URL /app\n");
+    note(build(&env, ".", &["--build-arg", &format!("URL={url}#gone")]).fails(1, &["does not contain ref gone"]));
+    let wrong = url.replace("canary-4711", "canary-4711x");
+    note(build(&env, ".", &["--build-arg", &format!("URL={wrong}#v9")]).fails(1, &["Authentication failed"]));
+    assert!(!said.contains("canary-4711"), "{said}");
+    let found =
+        std::process::Command::new("grep").args(["-rla", "canary-4711"]).arg(env.store()).output().expect("grep");
+    assert_eq!(String::from_utf8_lossy(&found.stdout), "");
 }

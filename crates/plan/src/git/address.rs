@@ -1,9 +1,9 @@
 //! The parts of an address, as BuildKit and Go's `net/url` divide it.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use super::InvalidGit;
+use crate::op::Login;
 
 /// An address in its parts, nothing decoded.
 #[derive(Debug)]
@@ -19,19 +19,6 @@ enum Form<'a> {
     Url { scheme: String, user: Option<&'a str>, rest: &'a str },
     /// `user@host:path`
     Scp(&'a str),
-}
-
-/// A user and a password or token.
-#[derive(Clone, Eq, PartialEq)]
-pub struct Credentials {
-    pub user: String,
-    pub password: String,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Credentials(…)")
-    }
 }
 
 /// Divides an address; `None` if it is none of a repository.
@@ -95,7 +82,7 @@ impl Parts<'_> {
     }
 
     /// Returns what git is given, and the credentials, which are none of its business until a server asks.
-    pub(super) fn remote(&self) -> Result<(String, Option<Credentials>), InvalidGit> {
+    pub(super) fn remote(&self) -> Result<(String, Option<Login>), InvalidGit> {
         let (scheme, user, rest) = match &self.form {
             Form::Scp(address) => return Ok((check((*address).to_owned())?, None)),
             Form::Url { scheme, user, rest } => (scheme, *user, *rest),
@@ -135,13 +122,13 @@ fn check(url: String) -> Result<String, InvalidGit> {
     Ok(url)
 }
 
-fn credentials(user: &str) -> Result<Credentials, InvalidGit> {
+fn credentials(user: &str) -> Result<Login, InvalidGit> {
     let (user, password) = user.split_once(':').unwrap_or((user, ""));
     let (user, password) = (decode(user)?, decode(password)?);
     if user.chars().chain(password.chars()).any(char::is_control) {
         return Err(InvalidGit::new("the credentials in the address have a control character"));
     }
-    Ok(Credentials { user, password })
+    Ok(Login { user, password })
 }
 
 /// Decodes `%xx`.
@@ -163,26 +150,4 @@ pub(super) fn decode(text: &str) -> Result<String, InvalidGit> {
         rest = &after[2..];
     }
     String::from_utf8(bytes).map_err(|_| wrong())
-}
-
-/// Returns a text with the credentials of every URL in it replaced, as BuildKit writes them.
-pub fn redacted(text: &str) -> Cow<'_, str> {
-    let mut shown = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let (before, after) = rest.split_at(at + 3);
-        shown.push_str(before);
-        let end = after.find(|c: char| matches!(c, '/' | '?' | '#') || c.is_whitespace()).unwrap_or(after.len());
-        rest = after;
-        let Some(user) = after[..end].rfind('@').map(|at| &after[..at]) else { continue };
-        if user.contains(':') || before.ends_with("http://") || before.ends_with("https://") {
-            shown.push_str(if user.contains(':') { "xxxxx:xxxxx" } else { "xxxxx" });
-            rest = &after[user.len()..];
-        }
-    }
-    if shown.is_empty() {
-        return Cow::Borrowed(text);
-    }
-    shown.push_str(rest);
-    Cow::Owned(shown)
 }

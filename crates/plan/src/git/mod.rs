@@ -8,7 +8,7 @@ mod query;
 
 use std::fmt;
 
-pub use address::{Credentials, redacted};
+use crate::op::Login;
 
 /// Files of a git repository at a commit.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -16,7 +16,7 @@ pub struct GitSource {
     /// Without credentials: fit to be shown.
     pub url: String,
     /// What the address has before the host, for HTTP(S). In no key and no message.
-    pub credentials: Option<Credentials>,
+    pub credentials: Option<Login>,
     /// A branch, a tag, a full name (`refs/…`) or a commit; the default branch if there is none.
     pub reference: Option<String>,
     /// The commit that is expected, or the start of it: lower-case hexadecimal digits.

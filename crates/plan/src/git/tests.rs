@@ -130,17 +130,7 @@ fn a_checksum_may_come_from_elsewhere() {
 fn credentials_are_kept_apart() {
     let source = parse("https://me:to%40ken@h/r.git#main");
     assert_eq!(source.url, "https://h/r.git");
-    assert_eq!(source.credentials, Some(Credentials { user: "me".to_owned(), password: "to@ken".to_owned() }));
+    assert_eq!(source.credentials, Some(Login { user: "me".to_owned(), password: "to@ken".to_owned() }));
     assert!(!format!("{source:?}").contains("ken"));
     check_wrong("ssh://me:secret@h/r", "ssh:// has no use for a password");
-    let shown = [
-        ("ADD https://me:tok@h/r.git#x /a", "ADD https://xxxxx:xxxxx@h/r.git#x /a"),
-        ("https://tok@h/f http://a:b@c", "https://xxxxx@h/f http://xxxxx:xxxxx@c"),
-        ("ssh://git@h/r https://h/a@b", "ssh://git@h/r https://h/a@b"),
-        ("git@h:r a@b", "git@h:r a@b"),
-        ("https://a@b:c@h/x://y", "https://xxxxx:xxxxx@h/x://y"),
-    ];
-    for (text, expected) in shown {
-        assert_eq!(redacted(text), expected);
-    }
 }

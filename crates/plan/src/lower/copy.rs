@@ -107,8 +107,8 @@ fn sources(scope: &mut Scope<'_, '_>, copy: &ast::Copy, verb: Verb) -> Option<Dr
                 None => local(scope, copy, &mut draft, &text, word.span)?,
                 Some(remote) => {
                     let checksum = checksum.as_ref().map(|(text, word)| (text.as_str(), word.span));
-                    let fetched = fetch(scope, verb, remote, &text, word.span, checksum)?;
-                    let as_is = !is_set(copy.flags.unpack.as_ref());
+                    let fetched = fetch(scope, copy, verb, remote, (&text, word.span), checksum)?;
+                    let as_is = remote == Remote::Git || !is_set(copy.flags.unpack.as_ref());
                     draft.inputs.push(Input::Vertex(fetched.vertex));
                     draft.sources.push(fetched.source(draft.inputs.len() - 1, word.span, as_is));
                 }
@@ -165,16 +165,19 @@ fn from(scope: &mut Scope<'_, '_>, copy: &ast::Copy) -> Option<Input> {
 /// Makes the vertex that fetches a source.
 fn fetch(
     scope: &mut Scope<'_, '_>,
+    copy: &ast::Copy,
     verb: Verb,
     remote: Remote,
-    text: &str,
-    span: Span,
+    (text, span): (&str, Span),
     checksum: Option<(&str, Span)>,
 ) -> Option<Fetched> {
     match (verb, remote) {
         (Verb::Copy, Remote::Git) => scope.error(span, "source can't be a git ref for COPY"),
         (Verb::Copy, Remote::Http) => scope.error(span, "source can't be a URL for COPY"),
-        (Verb::Add, Remote::Git) => scope.unsupported(span, "ADD of a git ref"),
+        (Verb::Add, Remote::Git) => {
+            let keep = copy.flags.keep_git_dir.as_ref().map(|keep| (keep.value, keep.span));
+            return source::git(scope, text, span, checksum, keep);
+        }
         (Verb::Add, Remote::Http) => return source::http(scope, text, span, checksum),
     }
     None

@@ -5,6 +5,7 @@ use image::Digest;
 
 use super::scope::Scope;
 use crate::VertexId;
+use crate::git::GitSource;
 use crate::op::{CopySource, HttpSource, Source};
 use crate::remote::redact;
 
@@ -41,6 +42,36 @@ pub(super) fn http(
     let name = redact(text).into_owned();
     let vertex = scope.source(Source::Http(source), span, name)?;
     Some(Fetched { vertex, pattern })
+}
+
+/// Makes the vertex of files of a repository. `keep`: the flag `--keep-git-dir`, and where it stands.
+pub(super) fn git(
+    scope: &mut Scope<'_, '_>,
+    text: &str,
+    span: Span,
+    checksum: Option<(&str, Span)>,
+    keep: Option<(bool, Span)>,
+) -> Option<Fetched> {
+    let mut source = match GitSource::parse(text)? {
+        Ok(source) => source,
+        Err(error) => {
+            scope.error(span, error.to_string());
+            return None;
+        }
+    };
+    if let Some((text, span)) = checksum {
+        source.expect(text).map_err(|error| scope.error(span, error.to_string())).ok()?;
+    }
+    if let Some((keep, span)) = keep {
+        if source.keep_git_dir.is_some_and(|known| known != keep) {
+            scope.error(span, "inconsistent keep-git-dir configuration");
+            return None;
+        }
+        source.keep_git_dir = Some(keep);
+    }
+    let name = redact(text).into_owned();
+    let vertex = scope.source(Source::Git(source), span, name)?;
+    Some(Fetched { vertex, pattern: "/".to_owned() })
 }
 
 fn invalid(text: &str, reason: &str) -> String {

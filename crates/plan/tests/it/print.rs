@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use dockerfile::{Diagnostic, Severity, Sources, Span};
 use plan::{
-    Cache, Chmod, ContextName, Copy, CopySource, HistoryLine, HttpSource, Input, Mount, MountKind, Op, Plan, Run,
-    RunNetwork, SecretEnv, Source, Target, Vertex, Workdir,
+    Cache, Chmod, ContextName, Copy, CopySource, GitSource, HistoryLine, HttpSource, Input, Mount, MountKind, Op, Plan,
+    Run, RunNetwork, SecretEnv, Source, Target, Vertex, Workdir,
 };
 
 use crate::case::Outcome;
@@ -78,6 +78,7 @@ fn vertex(out: &mut String, index: usize, vertex: &Vertex, sources: &Sources) {
     match &vertex.op {
         Op::Base(base) => writeln!(out, "    base {}", base.reference).unwrap(),
         Op::Source(Source::Http(http)) => self::http(out, http),
+        Op::Source(Source::Git(git)) => self::git(out, git),
         Op::Run(run) => self::run(out, run),
         Op::Copy(copy) => self::copy(out, copy),
         Op::Workdir(Workdir { path, user }) => writeln!(out, "    workdir {path} user {user:?}").unwrap(),
@@ -90,6 +91,20 @@ fn http(out: &mut String, http: &HttpSource) {
     if let Some(checksum) = &http.checksum {
         writeln!(out, "    checksum {checksum}").unwrap();
     }
+}
+
+fn git(out: &mut String, git: &GitSource) {
+    let login = if git.credentials.is_some() { " with a login" } else { "" };
+    let reference = git.reference.as_deref().unwrap_or("its default branch");
+    writeln!(out, "    fetch {}{login} at {reference}", git.url).unwrap();
+    if let Some(checksum) = &git.checksum {
+        writeln!(out, "    checksum {checksum}").unwrap();
+    }
+    if !git.subdir.is_empty() {
+        writeln!(out, "    directory {}", git.subdir).unwrap();
+    }
+    let words = [("with .git", git.keeps_git_dir()), ("without submodules", !git.submodules)];
+    words.iter().filter(|(_, said)| *said).for_each(|(word, _)| writeln!(out, "    {word}").unwrap());
 }
 
 fn input(input: &Input) -> String {

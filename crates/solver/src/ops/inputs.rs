@@ -9,6 +9,10 @@ use crate::files_of::FILES;
 /// Names the address that a source was fetched from.
 pub const ADDRESS: &str = "url";
 
+/// Names the commit of a repository, and the one that its ref stood for the last time.
+pub const COMMIT: &str = "commit";
+pub const COMMIT_BEFORE: &str = "commit before";
+
 pub(crate) fn input(name: impl Into<String>, value: impl Into<String>) -> RecordInput {
     RecordInput { name: name.into(), value: value.into() }
 }

@@ -324,7 +324,7 @@ fn context(text: &str) -> Result<(String, ContextValue), Failure> {
         return Err(Failure::new(format!("--build-context {text}: expected NAME=VALUE")).code(2));
     };
     let unsupported = |what: &str| {
-        Failure::new(format!("--build-context {}: {what} is not supported yet", plan::redacted(text))).code(2)
+        Failure::new(format!("--build-context {}: {what} is not supported yet", plan::redact(text))).code(2)
     };
     let value = if let Some(reference) = value.strip_prefix("docker-image://") {
         ContextValue::Image(resolve::reference(reference)?.or_latest())

@@ -81,7 +81,11 @@ pub(super) fn solve(error: SolveError, plan: &Plan, sources: &Sources) -> Failur
         let useful = matches!(**source, registry::Error::NoCertificates { .. } | registry::Error::Keep { .. });
         return source.help().filter(|_| useful).into_iter().fold(failure, Failure::help);
     }
-    if let SolveErrorKind::Checksum { .. } = &error.kind {
+    if let SolveErrorKind::Git(_) = &error.kind {
+        let diagnostic = Diagnostic::error(vertex.span, "these files cannot be fetched");
+        return Failure::from_error(&error.kind).excerpt(diagnostic.render(sources, terminal::color()));
+    }
+    if let SolveErrorKind::Checksum { .. } | SolveErrorKind::GitChecksum { .. } = &error.kind {
         let diagnostic = Diagnostic::error(vertex.span, "this is not what the checksum says");
         return Failure::from_error(&error.kind).excerpt(diagnostic.render(sources, terminal::color()));
     }

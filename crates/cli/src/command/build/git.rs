@@ -21,7 +21,7 @@ pub(super) fn context(options: &Options) -> Result<Option<GitSource>, Failure> {
     }
     let Some(source) = GitSource::parse_context(&options.context) else { return Ok(None) };
     let invalid =
-        |error| Failure::from_error(&error).context(format!("build context `{}`", plan::redacted(&options.context)));
+        |error| Failure::from_error(&error).context(format!("build context `{}`", plan::redact(&options.context)));
     let mut source = source.map_err(invalid)?;
     let argument = |name: &str| options.plan.build_args.get(name).map(String::as_str).unwrap_or_default();
     if matches!(argument("BUILDKIT_CONTEXT_KEEP_GIT_DIR"), "1" | "t" | "T" | "TRUE" | "true" | "True") {
@@ -36,7 +36,7 @@ pub(super) fn context(options: &Options) -> Result<Option<GitSource>, Failure> {
 /// Returns the files of a repository, fetched unless they are in the store.
 pub(super) fn tree(source: &GitSource, store: &Store, registry: &Registry, mode: Mode) -> Result<GitTree, Failure> {
     let git = registry.git();
-    let commit = solver::resolve_git(store, git, source)?;
+    let commit = solver::resolve_git(store, git, source, None)?;
     if let Some(tree) = solver::known_git(store, source, &commit)? {
         return Ok(tree);
     }

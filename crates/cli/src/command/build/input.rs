@@ -234,7 +234,7 @@ fn main_context(options: &Options) -> Result<Option<PathBuf>, Failure> {
         return Ok(None);
     }
     if text.contains("://") {
-        let shown = plan::redacted(text);
+        let shown = plan::redact(text);
         return Err(Failure::new(format!("build context `{shown}`: contexts over HTTP are not supported yet"))
             .help("give a directory or a git repository"));
     }
