@@ -160,6 +160,11 @@ fn digest_mount(fields: &mut Fields, mount: &Mount) {
             digest_secret(fields, secret);
             [mode, uid, gid].into_iter().for_each(|number| fields.number(u64::from(*number)));
         }
+        MountKind::Ssh { agent, mode, uid, gid } => {
+            fields.text("ssh");
+            digest_secret(fields, agent);
+            [mode, uid, gid].into_iter().for_each(|number| fields.number(u64::from(*number)));
+        }
     }
 }
 

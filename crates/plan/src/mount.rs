@@ -250,6 +250,19 @@ fn check(draft: &Draft) -> Result<(), String> {
     if kind == Kind::Secret {
         return check_secret(draft);
     }
+    if kind == Kind::Ssh {
+        return check_ssh(draft);
+    }
+    Ok(())
+}
+
+fn check_ssh(draft: &Draft) -> Result<(), String> {
+    if draft.mount.from.is_some() {
+        return Err("ssh mount should not have a from".to_owned());
+    }
+    if !draft.mount.source.is_empty() {
+        return Err("ssh mount should not have a source: `id` names what --ssh gives".to_owned());
+    }
     Ok(())
 }
 

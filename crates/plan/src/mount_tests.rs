@@ -84,6 +84,8 @@ fn keys_belong_to_types() {
     check_error("type=secret,id=a,from=b", "secret mount should not have a from");
     let ssh = Declared { kind: Kind::Ssh, read_only: true, required: true, ..Declared::default() };
     check("type=ssh,required", ssh);
+    check_error("type=ssh,from=b", "ssh mount should not have a from");
+    check_error("type=ssh,source=/b", "ssh mount should not have a source: `id` names what --ssh gives");
     let cache = Declared { kind: Kind::Cache, read_only: false, ..bind() };
     check("type=cache,target=/t,mode=0700,uid=1", Declared { mode: Some(0o700), uid: Some(1), ..cache.clone() });
     check(

@@ -172,6 +172,13 @@ pub enum MountKind {
         uid: u32,
         gid: u32,
     },
+    /// A socket of an SSH agent, which the caller has.
+    Ssh {
+        agent: SecretRef,
+        mode: u32,
+        uid: u32,
+        gid: u32,
+    },
 }
 
 /// A directory that stays from build to build, outside of all layers.
@@ -200,7 +207,7 @@ pub enum CacheSharing {
     Locked,
 }
 
-/// Names a secret. Its value is in no plan.
+/// Names a secret or an SSH agent. What it stands for is in no plan.
 #[derive(Clone, Debug)]
 pub struct SecretRef {
     pub id: String,

@@ -49,6 +49,9 @@ pub enum SolveErrorKind {
     /// A secret that a command needs was not given.
     #[error("secret {id}: not found")]
     SecretMissing { id: String, span: Span },
+    /// An SSH agent that a command needs was not given.
+    #[error("SSH agent {id}: not found")]
+    AgentMissing { id: String, span: Span },
     /// A secret that no variable can hold.
     #[error("secret {id} cannot be put into the variable {name}: {reason}")]
     SecretInVariable { id: String, name: String, reason: &'static str, span: Span },

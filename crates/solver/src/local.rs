@@ -1,6 +1,7 @@
 //! The real worker: this machine.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -39,6 +40,8 @@ pub struct WorkerSettings {
     pub network: Network,
     /// `--secret`, by id.
     pub secrets: BTreeMap<String, Secret>,
+    /// `--ssh`, by id: the sockets of the agents.
+    pub agents: BTreeMap<String, PathBuf>,
     /// Who wants each layer as soon as it is there.
     pub layers: Option<Sender<(VertexId, LayerId)>>,
 }
@@ -50,6 +53,7 @@ impl Default for WorkerSettings {
             hosts: Vec::new(),
             network: Network::Host,
             secrets: BTreeMap::new(),
+            agents: BTreeMap::new(),
             layers: None,
         }
     }

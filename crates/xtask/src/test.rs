@@ -23,6 +23,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("runc", "runc"),
     ("strace", "strace"),
     ("git", "git"),
+    ("ssh-agent", "openssh-client"),
     ("setfattr", "attr"),
     ("setcap", "libcap2-bin"),
     ("script", "bsdutils"),

@@ -145,9 +145,9 @@ fn stages_in_a_circle_or_unknown() {
 
 #[test]
 fn what_is_not_supported_yet_says_so() {
-    check("FROM busybox\nRUN --mount=type=ssh true\n", &["not supported yet", "Dockerfile:2"]);
+    check("FROM busybox\nRUN --device=x true\n", &["not supported yet", "Dockerfile:2"]);
     let env = TestEnv::with_busybox();
-    env.build_with("FROM busybox\n", &["--ssh", "default"]).fails(2, &["--ssh is not supported"]);
+    env.build_with("FROM busybox\n", &["--cgroup-parent", "x"]).fails(2, &["--cgroup-parent is not supported"]);
 }
 
 #[test]

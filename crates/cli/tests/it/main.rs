@@ -26,3 +26,4 @@ mod progress;
 mod readers;
 mod registry;
 mod run;
+mod ssh;

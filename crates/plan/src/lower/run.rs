@@ -20,6 +20,16 @@ const SECRETS: &str = "/run/secrets";
 
 const SECRET_MODE: u32 = 0o400;
 
+/// Where the sockets of SSH agents are found unless a mount says otherwise; a number follows.
+const AGENTS: &str = "/run/buildkit/ssh_agent.";
+
+const AGENT_MODE: u32 = 0o600;
+
+const DEFAULT_AGENT: &str = "default";
+
+/// Tells SSH where the socket of the agent is.
+const AGENT_VARIABLE: &str = "SSH_AUTH_SOCK";
+
 /// Keeps caches of one name apart.
 const CACHE_NAMESPACE_ARGUMENT: &str = "BUILDKIT_CACHE_MOUNT_NS";
 
@@ -36,7 +46,7 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, run: &
         scope.unsupported(device.span, "`--device`");
         return None;
     }
-    let Mounted { mounts, secret_env, inputs } = mounts(scope, &run.flags.mounts)?;
+    let Mounted { mounts, secret_env, agents, inputs } = mounts(scope, &run.flags.mounts)?;
     let (argv, script) = command(scope, run);
     if argv.is_empty() {
         scope.error(instruction.span, "RUN needs a command: the list is empty");
@@ -44,9 +54,15 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, run: &
     }
     let created_by = format!("RUN {}{} # buildkit", arguments(scope), argv.join(" "));
     let options = scope.stages.options;
+    let mut env = scope.state.env.clone();
+    if let Some(first) = agents.first()
+        && !env.contains(AGENT_VARIABLE)
+    {
+        env.set(AGENT_VARIABLE, first);
+    }
     let op = Run {
         argv,
-        env: scope.state.env.pairs().to_vec(),
+        env: env.pairs().to_vec(),
         proxy: proxy(scope),
         cwd: scope.state.directory().to_owned(),
         user: scope.state.config.config.user.clone(),
@@ -151,6 +167,8 @@ fn proxy(scope: &Scope<'_, '_>) -> Vec<(String, String)> {
 struct Mounted {
     mounts: Vec<Mount>,
     secret_env: Vec<SecretEnv>,
+    /// Where the sockets of SSH agents are, in the order of their mounts.
+    agents: Vec<String>,
     inputs: Vec<Input>,
 }
 
@@ -178,8 +196,11 @@ fn mounts(scope: &mut Scope<'_, '_>, flags: &[Spanned<String>]) -> Option<Mounte
                 None => continue,
             },
             mount::Kind::Ssh => {
-                scope.unsupported(flag.span, "`--mount=type=ssh`");
-                return None;
+                let read_only = declared.read_only;
+                let (place, kind) = ssh(flag, declared, mounted.agents.len());
+                mounted.agents.push(path::join(scope.state.directory(), &place));
+                add(scope, flag, &mut mounted.mounts, &place, read_only, kind)?;
+                continue;
             }
         };
         add(scope, flag, &mut mounted.mounts, &place, declared.read_only, kind)?;
@@ -260,6 +281,16 @@ fn secret(
     }
     let (mode, uid, gid) = (mode.unwrap_or(SECRET_MODE), uid.unwrap_or(0), gid.unwrap_or(0));
     Some((place, MountKind::Secret { secret, mode, uid, gid }, read_only))
+}
+
+/// Returns where the socket of an agent is mounted, which is the `number`th of the command.
+fn ssh(flag: &Spanned<String>, declared: mount::Declared, number: usize) -> (String, MountKind) {
+    let mount::Declared { target, id, required, mode, uid, gid, .. } = declared;
+    let id = id.filter(|id| !id.is_empty()).unwrap_or_else(|| DEFAULT_AGENT.to_owned());
+    let agent = SecretRef { id, required, span: flag.span };
+    let place = if target.is_empty() { format!("{AGENTS}{number}") } else { target };
+    let (mode, uid, gid) = (mode.unwrap_or(AGENT_MODE), uid.unwrap_or(0), gid.unwrap_or(0));
+    (place, MountKind::Ssh { agent, mode, uid, gid })
 }
 
 fn declared(scope: &mut Scope<'_, '_>, flag: &Spanned<String>) -> Option<mount::Declared> {

@@ -135,6 +135,9 @@ fn run(out: &mut String, run: &Run) {
             MountKind::Cache(Cache { id, sharing, base, mode, uid, gid }) => {
                 format!("cache {id} {sharing:?} of {base:?} mode {mode:?} owner {uid:?}:{gid:?}")
             }
+            MountKind::Ssh { agent, mode, uid, gid } => {
+                format!("ssh {} required {} mode {mode:o} owner {uid}:{gid}", agent.id, agent.required)
+            }
             MountKind::Secret { secret, mode, uid, gid } => {
                 format!("secret {} required {} mode {mode:o} owner {uid}:{gid}", secret.id, secret.required)
             }

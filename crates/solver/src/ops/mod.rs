@@ -1,5 +1,6 @@
 //! What ops do.
 
+mod agent;
 pub(crate) mod archive;
 pub(crate) mod base;
 mod caches;

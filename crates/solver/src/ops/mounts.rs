@@ -11,6 +11,7 @@ use crate::error::{Result, SolveErrorKind};
 use crate::files::{Files, plain_root};
 use crate::layout::{Attributes, Layout};
 use crate::local::{LocalWorker, now};
+use crate::ops::agent::Forward;
 use crate::ops::caches::Caches;
 use crate::probe::Probe;
 use crate::secret::Secret;
@@ -23,14 +24,22 @@ use crate::write::{Writer, dress_root};
 /// What a mount showed: its target and the hash of that.
 pub(super) type MountReads = Vec<(String, [u8; 32])>;
 
+/// What the mounts of a command come to.
+pub(super) struct Mounted {
+    pub(super) mounts: Vec<sandbox::Mount>,
+    pub(super) reads: MountReads,
+    /// What has to last as long as the box.
+    pub(super) agents: Vec<Forward>,
+}
+
 pub(super) fn mounts(
     worker: &LocalWorker<'_>,
     job: Job<'_>,
     run: &Run,
     caches: &Caches,
     scratches: &mut Vec<Scratch>,
-) -> Result<(Vec<sandbox::Mount>, MountReads)> {
-    let (mut mounts, mut reads) = (Vec::new(), Vec::new());
+) -> Result<Mounted> {
+    let (mut mounts, mut reads, mut agents) = (Vec::new(), Vec::new(), Vec::new());
     for mount in &run.mounts {
         let kind = match &mount.kind {
             MountKind::Tmpfs { size } => sandbox::MountKind::Tmpfs { size: *size, mode: 0o1777 },
@@ -53,10 +62,26 @@ pub(super) fn mounts(
                 let bytes = value.reveal().to_vec();
                 sandbox::MountKind::Data { bytes, mode: *mode, uid: *uid, gid: *gid }
             }
+            MountKind::Ssh { agent, mode, uid, gid } => {
+                let Some(socket) = find_agent(worker, agent)? else { continue };
+                let attributes = Metadata { mode: *mode, uid: *uid, gid: *gid, ..plain_root().metadata };
+                let forwarded = Forward::start(worker.store().scratch()?, socket, &attributes, worker.disk)?;
+                let source = forwarded.path();
+                agents.push(forwarded);
+                sandbox::MountKind::Bind { source, recursive: false }
+            }
         };
         mounts.push(sandbox::Mount { target: mount.target.clone(), read_only: mount.read_only, kind });
     }
-    Ok((mounts, reads))
+    Ok(Mounted { mounts, reads, agents })
+}
+
+/// Returns the socket of an SSH agent; `None` if it was not given and need not be.
+fn find_agent<'a>(worker: &'a LocalWorker<'_>, agent: &SecretRef) -> Result<Option<&'a Path>> {
+    match worker.settings.agents.get(&agent.id) {
+        None if agent.required => Err(SolveErrorKind::AgentMissing { id: agent.id.clone(), span: agent.span }),
+        found => Ok(found.map(PathBuf::as_path)),
+    }
 }
 
 /// Returns the value of a secret; `None` if it was not given and need not be.

@@ -120,7 +120,9 @@ impl<'a> Session<'a> {
                 MountKind::Bind { input, path } => (input, path),
                 // What it holds later is in no key; what it is made from is.
                 MountKind::Cache(Cache { base: Some((input, path)), .. }) => (input, path),
-                MountKind::Cache(_) | MountKind::Tmpfs { .. } | MountKind::Secret { .. } => continue,
+                MountKind::Cache(_) | MountKind::Tmpfs { .. } | MountKind::Secret { .. } | MountKind::Ssh { .. } => {
+                    continue;
+                }
             };
             let selected = self.selected(results, input_of(vertex, *input)?, Wanted::mount(path))?;
             let Some(selected) = selected else { return Ok(None) };

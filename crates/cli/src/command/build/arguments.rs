@@ -10,6 +10,7 @@ use sandbox::Rlimit;
 
 use super::call::Call;
 use super::secrets::SecretSources;
+use super::ssh::AgentSources;
 use crate::error::Failure;
 use crate::output::{Output, OutputKind};
 use crate::progress::Mode;
@@ -77,6 +78,9 @@ pub(crate) struct Arguments {
     /// Secret for RUN --mount=type=secret: a file, or a variable of the environment (repeatable)
     #[arg(long, value_name = "id=ID[,src=PATH|,env=NAME]")]
     secret: Vec<String>,
+    /// SSH agent for RUN --mount=type=ssh: that of SSH_AUTH_SOCK, a socket, or private keys (repeatable)
+    #[arg(long, value_name = "default|ID[=SOCKET|KEY[,KEY...]]")]
+    ssh: Vec<String>,
     /// Write the image id to a file
     #[arg(long, value_name = "FILE")]
     iidfile: Option<PathBuf>,
@@ -126,19 +130,16 @@ struct Refused {
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
     sbom: Vec<String>,
     #[arg(long, hide = true)]
-    ssh: Vec<String>,
-    #[arg(long, hide = true)]
     builder: Vec<String>,
 }
 
 impl Refused {
     fn check(&self) -> Result<(), Failure> {
-        let refused: [(&str, bool, &str); 6] = [
+        let refused: [(&str, bool, &str); 5] = [
             ("--allow", !self.allow.is_empty(), "no step can ask for more than the default yet"),
             ("--cache-from", !self.cache_from.is_empty(), "the cache is the local store for now"),
             ("--cache-to", !self.cache_to.is_empty(), "the cache is the local store for now"),
             ("--cgroup-parent", !self.cgroup_parent.is_empty(), "steps run in the caller's cgroup for now"),
-            ("--ssh", !self.ssh.is_empty(), "RUN --mount=type=ssh is not supported yet"),
             ("--builder", !self.builder.is_empty(), "kiln has no builder instances: it builds by itself"),
         ];
         for (flag, given, why) in refused {
@@ -185,6 +186,7 @@ pub(crate) struct Options {
     /// No file of a new layer is later than `epoch`.
     pub(crate) rewrite_timestamps: bool,
     pub(crate) secrets: SecretSources,
+    pub(crate) agents: AgentSources,
 }
 
 /// The value of a `--build-context`.
@@ -270,6 +272,7 @@ impl Arguments {
             rewrite_timestamps: rewrite_timestamps(&outputs)?,
             outputs,
             secrets: SecretSources::parse(&self.secret)?,
+            agents: AgentSources::parse(&self.ssh)?,
         })
     }
 }

@@ -70,6 +70,11 @@ pub(super) fn solve(error: SolveError, plan: &Plan, sources: &Sources) -> Failur
             Diagnostic::error(*span, "this secret was not given").help(format!("give it with --secret id={id}"));
         return Failure::from_error(&error.kind).excerpt(diagnostic.render(sources, terminal::color()));
     }
+    if let SolveErrorKind::AgentMissing { span, id } = &error.kind {
+        let diagnostic =
+            Diagnostic::error(*span, "this SSH agent was not given").help(format!("give it with --ssh {id}"));
+        return Failure::from_error(&error.kind).excerpt(diagnostic.render(sources, terminal::color()));
+    }
     if let SolveErrorKind::SecretInVariable { span, reason, .. } = &error.kind {
         let diagnostic = Diagnostic::error(*span, format!("this secret cannot be put into a variable: {reason}"));
         return Failure::from_error(&error.kind).excerpt(diagnostic.render(sources, terminal::color()));

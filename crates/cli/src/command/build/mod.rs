@@ -10,6 +10,7 @@ pub(crate) mod input;
 mod missing;
 pub(crate) mod outputs;
 mod secrets;
+mod ssh;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -188,9 +189,11 @@ fn solve(
 ) -> Result<Solution, Failure> {
     let (ahead, layers) =
         outputs::needs_digest(options).then(|| Ahead::start(store, plan, outputs::pack_options(options))).unzip();
+    let agents = options.agents.start(store)?;
     let settings = WorkerSettings {
         resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(),
         secrets: options.secrets.read()?,
+        agents: agents.sockets(),
         layers,
         ..WorkerSettings::default()
     };
@@ -202,7 +205,7 @@ fn solve(
     let solution = solver::solve(plan, &worker, &events, &cancel);
     drop(events);
     progress.finish();
-    drop((guard, worker));
+    drop((guard, worker, agents));
     if let (Some(ahead), Ok(_)) = (ahead, &solution) {
         ahead.finish();
     }
