@@ -147,7 +147,8 @@ fn stages_in_a_circle_or_unknown() {
 fn what_is_not_supported_yet_says_so() {
     check("FROM busybox\nRUN --device=x true\n", &["not supported yet", "Dockerfile:2"]);
     let env = TestEnv::with_busybox();
-    env.build_with("FROM busybox\n", &["--cgroup-parent", "x"]).fails(2, &["--cgroup-parent is not supported"]);
+    env.build_with("FROM busybox\n", &["--cgroup-parent", "x"]).fails(2, &["start kiln in the one you want"]);
+    env.build_with("FROM busybox\n", &["--add-host", "a:host-gateway"]).fails(2, &["no bridge", "--network=host"]);
 }
 
 #[test]

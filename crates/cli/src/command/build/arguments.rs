@@ -139,7 +139,11 @@ impl Refused {
             ("--allow", !self.allow.is_empty(), "no step can ask for more than the default yet"),
             ("--cache-from", !self.cache_from.is_empty(), "the cache is the local store for now"),
             ("--cache-to", !self.cache_to.is_empty(), "the cache is the local store for now"),
-            ("--cgroup-parent", !self.cgroup_parent.is_empty(), "steps run in the caller's cgroup for now"),
+            (
+                "--cgroup-parent",
+                !self.cgroup_parent.is_empty(),
+                "steps run in the cgroup of kiln: start kiln in the one you want",
+            ),
             ("--builder", !self.builder.is_empty(), "kiln has no builder instances: it builds by itself"),
         ];
         for (flag, given, why) in refused {
@@ -370,7 +374,10 @@ fn host(text: &str) -> Result<(String, String), Failure> {
     let parts = text.split_once('=').or_else(|| text.split_once(':'));
     match parts {
         Some((name, "host-gateway")) if !name.is_empty() => {
-            Err(Failure::new(format!("--add-host {text}: host-gateway is not supported yet")).code(2))
+            let why = "host-gateway is not supported: there is no bridge whose address would be this machine's";
+            Err(Failure::new(format!("--add-host {text}: {why}"))
+                .help("with --network=host a step reaches this machine at 127.0.0.1")
+                .code(2))
         }
         Some((name, address)) if !name.is_empty() => {
             let bare = address.trim_start_matches('[').trim_end_matches(']');
