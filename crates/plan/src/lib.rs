@@ -20,6 +20,7 @@ mod names;
 mod op;
 mod options;
 mod order;
+mod outline;
 mod path;
 mod prune;
 mod remote;
@@ -37,6 +38,7 @@ pub use op::{
     RunSecurity, Script, SecretEnv, SecretRef, Source, Workdir,
 };
 pub use options::{NamedContext, Options};
+pub use outline::{Outline, OutlineArgument, OutlineMount, description, outline};
 pub use remote::{Remote, redact};
 
 use std::collections::BTreeMap;

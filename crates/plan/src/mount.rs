@@ -5,6 +5,11 @@ use std::ops::Range;
 use dockerfile::diagnostic::nearest;
 
 use crate::op::CacheSharing;
+use crate::options::Options;
+use crate::path;
+
+/// Keeps caches of one name apart.
+const CACHE_NAMESPACE_ARGUMENT: &str = "BUILDKIT_CACHE_MOUNT_NS";
 
 /// A mount as declared: checked, names and paths not yet resolved.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -24,6 +29,39 @@ pub(crate) struct Declared {
     pub(crate) required: bool,
     /// The variable a secret is put into.
     pub(crate) env: Option<String>,
+}
+
+impl Declared {
+    /// Returns which secret is meant.
+    pub(crate) fn secret_id(&self) -> String {
+        let source = Some(&self.source).filter(|source| !source.is_empty());
+        self.id.as_ref().or(source).cloned().unwrap_or_else(|| last(&self.target).to_owned())
+    }
+
+    /// Returns which agent is meant.
+    pub(crate) fn ssh_id(&self) -> String {
+        self.id.clone().unwrap_or_else(|| "default".to_owned())
+    }
+
+    /// Returns which cache is meant.
+    pub(crate) fn cache_id(&self, options: &Options) -> String {
+        let id = self.id.clone().unwrap_or_else(|| clean_text(&self.target));
+        match options.build_args.get(CACHE_NAMESPACE_ARGUMENT).filter(|name| !name.is_empty()) {
+            Some(namespace) => format!("{namespace}/{id}"),
+            None => id,
+        }
+    }
+}
+
+/// Returns the last component of a path.
+pub(crate) fn last(path: &str) -> &str {
+    path.trim_end_matches('/').rsplit('/').next().unwrap_or_default()
+}
+
+/// Returns a target as it stands, without what changes nothing: relative ones stay so.
+fn clean_text(target: &str) -> String {
+    let clean = path::clean(target);
+    if target.starts_with('/') { clean } else { clean.trim_start_matches('/').to_owned() }
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -105,6 +105,45 @@ fn buildx_answers_are_json() {
 }
 
 #[test]
+fn an_outline_tells_what_a_target_takes() {
+    let env = TestEnv::new();
+    // Bases that nobody has: nothing is fetched.
+    let text = "ARG inner=box\nARG unused=1\n# name goes into the base\nARG name=busy${inner}\nFROM none.invalid/${name} AS first\n\
+        # no description of it\nARG FOO=\n# BAR is a number\nARG BAR=456 TARGETARCH\n\
+        RUN --mount=type=secret,target=/etc/passwd,required=true --mount=type=ssh true\n\
+        FROM none.invalid/x AS second\nARG BAZ\nRUN --mount=type=secret,id=other --mount=type=ssh,id=ssh2 true\n\
+        FROM scratch AS third\nARG ABC\nENV P=/cache\n\
+        RUN --mount=type=secret,id=s-${ABC} --mount=type=cache,target=$P/x true\n\
+        # target is what is asked for\nFROM third AS target\nCOPY --from=first /etc/passwd /\n\
+        RUN --mount=type=ssh,required --mount=type=cache,target=$P/x true\nFROM second\n";
+    let flags = ["--target=TARGET", "--build-arg", "BAR=678", "--build-arg", "ABC=a\nb"];
+    let run = |call: &str| env.build_with(text, &[&[call], flags.as_slice()].concat());
+    let expected = "TARGET:        target\nDESCRIPTION:   is what is asked for\n\n\
+        BUILD ARG   VALUE     DESCRIPTION\ninner       box\nname        busybox   goes into the base\nFOO\n\
+        BAR         678       is a number\nABC         a b\n\n\
+        SECRET   REQUIRED\npasswd   true\ns-a b\n\nSSH       REQUIRED\ndefault   true\n\nCACHE\n/cache/x\n";
+    assert_eq!(run("--call=outline").ok().stdout, expected);
+
+    let answer: serde_json::Value = serde_json::from_str(&run("--call=outline,format=json").ok().stdout).expect("JSON");
+    let at = |line: u32| serde_json::json!({ "ranges": [{ "start": { "line": line }, "end": { "line": line } }] });
+    assert_eq!(answer["name"], "target");
+    assert_eq!(answer["description"], "is what is asked for");
+    let name = serde_json::json!({
+        "name": "name", "description": "goes into the base", "value": "busybox", "location": at(4),
+    });
+    assert_eq!(answer["args"][1], name);
+    assert_eq!(answer["args"].as_array().map(Vec::len), Some(5));
+    assert_eq!(answer["secrets"][0], serde_json::json!({ "name": "passwd", "required": true, "location": at(10) }));
+    assert_eq!(answer["secrets"][1]["required"], serde_json::Value::Null);
+    assert_eq!(answer["cache"][0]["ID"], "/cache/x");
+    assert!(answer["sources"][0].is_string());
+
+    assert_eq!(env.build_with("FROM scratch\n", &["--call=outline"]).ok().stdout, "TARGET:   (default)\n");
+    env.build_with("FROM scratch\nARG A=${\n", &["--call=outline"]).fails(1, &["Dockerfile:2:"]);
+    env.build_with("FROM scratch AS one\n", &["--call=outline", "--target=on"]).fails(1, &["did you mean one?"]);
+}
+
+#[test]
 fn lint_speaks_several_formats() {
     let env = TestEnv::with_busybox();
     env.file("Dockerfile", "FROM busybox AS B\nWORKDIR rel\n");

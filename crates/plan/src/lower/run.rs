@@ -25,13 +25,8 @@ const AGENTS: &str = "/run/buildkit/ssh_agent.";
 
 const AGENT_MODE: u32 = 0o600;
 
-const DEFAULT_AGENT: &str = "default";
-
 /// Tells SSH where the socket of the agent is.
 const AGENT_VARIABLE: &str = "SSH_AUTH_SOCK";
-
-/// Keeps caches of one name apart.
-const CACHE_NAMESPACE_ARGUMENT: &str = "BUILDKIT_CACHE_MOUNT_NS";
 
 const HOSTNAME: &str = "buildkitsandbox";
 const HOSTNAME_ARGUMENT: &str = "BUILDKIT_SANDBOX_HOSTNAME";
@@ -243,19 +238,9 @@ fn cache(
             return None;
         }
     };
-    let id = declared.id.clone().unwrap_or_else(|| clean_text(&declared.target));
-    let id = match scope.stages.options.build_args.get(CACHE_NAMESPACE_ARGUMENT).filter(|name| !name.is_empty()) {
-        Some(namespace) => format!("{namespace}/{id}"),
-        None => id,
-    };
+    let id = declared.cache_id(scope.stages.options);
     let mount::Declared { sharing, mode, uid, gid, .. } = *declared;
     Some(Cache { id, sharing, base, mode, uid, gid })
-}
-
-/// Returns a target as it stands, without what changes nothing: relative ones stay so.
-fn clean_text(target: &str) -> String {
-    let clean = path::clean(target);
-    if target.starts_with('/') { clean } else { clean.trim_start_matches('/').to_owned() }
 }
 
 /// Returns where a secret is mounted, if it is; one that goes into a variable alone is not.
@@ -264,12 +249,11 @@ fn secret(
     declared: mount::Declared,
     secret_env: &mut Vec<SecretEnv>,
 ) -> Option<(String, MountKind, bool)> {
-    let mount::Declared { target, source, id, required, env, mode, uid, gid, read_only, .. } = declared;
-    let last = |path: &str| path.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
-    let id = id.or(Some(source).filter(|source| !source.is_empty())).unwrap_or_else(|| last(&target));
+    let id = declared.secret_id();
+    let mount::Declared { target, required, env, mode, uid, gid, read_only, .. } = declared;
     let secret = SecretRef { id, required, span: flag.span };
     let place = match &env {
-        None if target.is_empty() => format!("{SECRETS}/{}", last(&secret.id)),
+        None if target.is_empty() => format!("{SECRETS}/{}", mount::last(&secret.id)),
         _ => target,
     };
     if let Some(name) = env {
@@ -285,8 +269,8 @@ fn secret(
 
 /// Returns where the socket of an agent is mounted, which is the `number`th of the command.
 fn ssh(flag: &Spanned<String>, declared: mount::Declared, number: usize) -> (String, MountKind) {
-    let mount::Declared { target, id, required, mode, uid, gid, .. } = declared;
-    let id = id.filter(|id| !id.is_empty()).unwrap_or_else(|| DEFAULT_AGENT.to_owned());
+    let id = declared.ssh_id();
+    let mount::Declared { target, required, mode, uid, gid, .. } = declared;
     let agent = SecretRef { id, required, span: flag.span };
     let place = if target.is_empty() { format!("{AGENTS}{number}") } else { target };
     let (mode, uid, gid) = (mode.unwrap_or(AGENT_MODE), uid.unwrap_or(0), gid.unwrap_or(0));

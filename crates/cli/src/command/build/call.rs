@@ -1,8 +1,10 @@
 //! `kiln build --call`: questions about a Dockerfile that are answered without building it.
 
+mod outline;
+
 use std::process::ExitCode;
 
-use dockerfile::{Diagnostics, Dockerfile, Sources};
+use dockerfile::{Diagnostics, Dockerfile, Source, Sources, Span};
 use serde_json::{Value, json};
 use store::Store;
 
@@ -24,6 +26,7 @@ pub(crate) struct Call {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum What {
     Check,
+    Outline,
     Targets,
 }
 
@@ -33,21 +36,17 @@ impl Call {
         Self { what: What::Check, json: false }
     }
 
-    /// Reads `check|targets[,format=json|text]`; `build` is no question.
+    /// Reads `check|outline|targets[,format=json|text]`; `build` is no question.
     pub(crate) fn parse(text: &str) -> Result<Option<Self>, Failure> {
         let mut parts = text.split(',');
         let what = match parts.next().unwrap_or_default() {
             "build" => return Ok(None),
             "check" | "lint" => What::Check,
             "targets" => What::Targets,
-            "outline" => {
-                return Err(Failure::new("--call=outline is not supported yet")
-                    .help("--call=targets lists stages")
-                    .code(2));
-            }
+            "outline" => What::Outline,
             other => {
                 let failure = Failure::new(format!("--call: unknown method `{other}`")).code(2);
-                return Err(failure.help("build, check or targets"));
+                return Err(failure.help("build, check, outline or targets"));
             }
         };
         let mut json = false;
@@ -72,6 +71,18 @@ pub(super) fn run(
     diagnostics: Diagnostics,
 ) -> Result<ExitCode, Failure> {
     match call.what {
+        What::Outline => {
+            let mut diagnostics = diagnostics;
+            failure::stop_on_errors(&diagnostics, &sources)?;
+            let outline = plan::outline(dockerfile, &options.plan, &mut diagnostics);
+            failure::stop_on_errors(&diagnostics, &sources)?;
+            let outline = outline.ok_or_else(|| Failure::new("there is no stage to tell of"))?;
+            terminal::result(&match call.json {
+                true => outline::json(&outline, &input.dockerfile),
+                false => outline::text(&outline),
+            });
+            Ok(ExitCode::SUCCESS)
+        }
         What::Targets => {
             failure::stop_on_errors(&diagnostics, &sources)?;
             terminal::result(&targets(dockerfile, input, call.json));
@@ -99,10 +110,7 @@ fn targets(dockerfile: &Dockerfile, input: &Input, json: bool) -> String {
     let last = dockerfile.stages.len().saturating_sub(1);
     let stages = dockerfile.stages.iter().enumerate().map(|(index, stage)| {
         let name = stage.from.name.as_ref().map(|name| name.value.to_lowercase());
-        let comment = stage.comments.last().and_then(|comment| {
-            let (first, rest) = comment.value.trim().split_once(' ')?;
-            (Some(first) == name.as_deref()).then(|| rest.to_owned())
-        });
+        let comment = name.as_deref().and_then(|name| plan::description(&stage.comments, name));
         (stage, name.unwrap_or_default(), comment.unwrap_or_default(), index == last)
     });
     if !json {
@@ -120,8 +128,6 @@ fn targets(dockerfile: &Dockerfile, input: &Input, json: bool) -> String {
     let source = &input.dockerfile;
     let list: Vec<Value> = stages
         .map(|(stage, name, comment, default)| {
-            let line = |offset: u32| source.line_column(offset as usize).0;
-            let range = json!({ "start": { "line": line(stage.span.start) }, "end": { "line": line(stage.span.end) } });
             let fields = [
                 ("name", json!(name)),
                 ("default", json!(default)),
@@ -133,9 +139,15 @@ fn targets(dockerfile: &Dockerfile, input: &Input, json: bool) -> String {
             let given = fields.into_iter().filter(|(_, value)| *value != json!("") && *value != json!(false));
             let mut object: serde_json::Map<String, Value> =
                 given.map(|(key, value)| (key.to_owned(), value)).collect();
-            object.insert("location".to_owned(), json!({ "ranges": [range] }));
+            object.insert("location".to_owned(), location(source, stage.span));
             Value::Object(object)
         })
         .collect();
     format!("{:#}", json!({ "targets": list, "sources": [report::base64(source.text.as_bytes())] }))
+}
+
+/// Says where something stands, as BuildKit does.
+fn location(source: &Source, span: Span) -> Value {
+    let line = |offset: u32| source.line_column(offset as usize).0;
+    json!({ "ranges": [{ "start": { "line": line(span.start) }, "end": { "line": line(span.end) } }] })
 }
