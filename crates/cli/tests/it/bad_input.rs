@@ -149,6 +149,18 @@ fn what_is_not_supported_yet_says_so() {
     let env = TestEnv::with_busybox();
     env.build_with("FROM busybox\n", &["--cgroup-parent", "x"]).fails(2, &["start kiln in the one you want"]);
     env.build_with("FROM busybox\n", &["--add-host", "a:host-gateway"]).fails(2, &["no bridge", "--network=host"]);
+    env.build_with("FROM busybox\n", &["--annotation=index:a=b"])
+        .fails(2, &["--annotation index:a: `index:` is not supported"]);
+}
+
+#[test]
+fn flags_of_yes_and_no_take_a_value_as_with_buildx() {
+    let env = TestEnv::new();
+    let flags = ["--no-cache=false", "--pull=false", "--push=false", "--load=true", "--check=false", "--quiet=true"];
+    let ran = env.build_with("FROM scratch\nLABEL a=b\n", &flags).ok();
+    assert!(ran.stdout.starts_with("sha256:"), "{}", ran.stdout);
+    env.kiln(["build", "--push=true", "."]).fails(2, &["--push needs a name"]);
+    env.build_with("FROM scratch\n", &["--pull=perhaps"]).fails(2, &["perhaps"]);
 }
 
 #[test]

@@ -40,19 +40,19 @@ pub(crate) struct Arguments {
     #[arg(long, value_delimiter = ',')]
     platform: Vec<Platform>,
     /// Run every step again
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", hide_default_value = true, hide_possible_values = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     no_cache: bool,
     /// Run the steps of these stages again
     #[arg(long, value_delimiter = ',', value_name = "STAGE")]
     no_cache_filter: Vec<String>,
     /// Ask registries what tags stand for, even when the image is in the store
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", hide_default_value = true, hide_possible_values = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pull: bool,
     /// Send the image to the registry of each of its names
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", hide_default_value = true, hide_possible_values = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     push: bool,
     /// Keep the image in the store: what happens anyway
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", hide_default_value = true, hide_possible_values = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     load: bool,
     /// What to write: type=oci|docker|tar|local|image|registry[,dest=PATH], a directory, or `-` for a tar on stdout (repeatable)
     #[arg(short, long, value_name = "OUTPUT")]
@@ -97,10 +97,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     timings: bool,
     /// Print nothing but the image id
-    #[arg(short, long)]
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", hide_default_value = true, hide_possible_values = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     quiet: bool,
     /// Find what is wrong or doubtful in the Dockerfile, without building: --call=check
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", hide_default_value = true, hide_possible_values = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     check: bool,
     /// Say something about the Dockerfile instead of building it: build, check, outline or targets[,format=json]
     #[arg(long, value_name = "WHAT")]
@@ -264,7 +264,7 @@ impl Arguments {
             file: self.file,
             tags,
             contexts,
-            annotations: pairs("--annotation", &self.annotation)?,
+            annotations: annotations(&self.annotation)?,
             pull: self.pull,
             iidfile: self.iidfile,
             metadata_file: self.metadata_file,
@@ -324,6 +324,24 @@ fn pairs(flag: &str, texts: &[String]) -> Result<Vec<(String, String)>, Failure>
             None => Ok((text.clone(), String::new())),
         })
         .collect()
+}
+
+/// Reads `--annotation`. As with buildx, a word before a colon says what is annotated: the manifest, unless it says otherwise.
+fn annotations(texts: &[String]) -> Result<Vec<(String, String)>, Failure> {
+    let mut annotations = pairs("--annotation", texts)?;
+    for (name, _) in &mut annotations {
+        if let Some((place, key)) = name.split_once(':') {
+            if place != "manifest" {
+                let failure = Failure::new(format!("--annotation {name}: `{place}:` is not supported yet"));
+                return Err(failure.help("the manifest of each platform can be annotated").code(2));
+            }
+            if key.is_empty() {
+                return Err(Failure::new("--annotation manifest:: the name is empty").code(2));
+            }
+            *name = key.to_owned();
+        }
+    }
+    Ok(annotations)
 }
 
 fn context(text: &str) -> Result<(String, ContextValue), Failure> {
