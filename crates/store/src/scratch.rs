@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use crate::files::{DIR_MODE, Dir, random_hex};
 use crate::lock::Held;
 use crate::open::Inner;
-use crate::{Result, Store, trash};
+use crate::{Error, Result, Store, trash};
 
 /// Only names of this shape are ever taken for leftovers.
 const PREFIX: &str = "p-";
@@ -63,6 +63,12 @@ impl Scratch {
     /// Returns the directory.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Returns how many bytes there is room for.
+    pub fn free_space(&self) -> Result<u64> {
+        let disk = rustix::fs::statvfs(&self.path).map_err(|source| Error::io("examine", &self.path, source))?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 }
 

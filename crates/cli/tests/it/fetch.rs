@@ -1,8 +1,10 @@
-//! `ADD` of what is behind an address.
+//! What is behind an address: sources of `ADD`, build contexts and Dockerfiles.
+
+use std::process::Command;
 
 use testkit::{FileServer, Page};
 
-use crate::environment::TestEnv;
+use crate::environment::{Ran, TestEnv, tool};
 
 fn with_etag(body: &str, etag: &str) -> Page {
     Page { etag: Some(format!("\"{etag}\"")), ..Page::new(body) }
@@ -110,4 +112,119 @@ fn what_goes_wrong_is_told_at_the_address() {
     build("/flaky").ok();
     server.put("/", Page::new("unnamed"));
     build("").ok();
+}
+
+/// A tar of files, each a second later than the one before.
+fn archive(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (second, (path, content)) in (1_000_000_000..).zip(files) {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        header.set_mtime(second);
+        tar.append_data(&mut header, path, content.as_bytes()).unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+fn build(env: &TestEnv, context: &str, flags: &[&str]) -> Ran {
+    env.kiln(["build", "--progress=plain", "-t", "test"].into_iter().chain(flags.iter().copied()).chain([context]))
+}
+
+const ALL: &str = "FROM busybox\nCOPY . /o\n";
+
+#[test]
+fn an_archive_behind_an_address_is_the_context() {
+    let (env, server) = (TestEnv::with_busybox(), FileServer::new());
+    let files = [("Dockerfile", ALL), ("sub/Other", ALL), (".dockerignore", "hidden"), ("hidden", ""), ("a", "one")];
+    let tar = archive(&files);
+    tool(Command::new("gzip").arg(env.file("c.tar", &tar)));
+    let gzip = std::fs::read(env.path("context/c.tar.gz")).unwrap();
+    server.put("/c", Page::new(tar));
+    server.put("/c.tar.gz", Page::new(gzip));
+    for path in ["/c", "/c.tar.gz"] {
+        build(&env, &server.url(path), &[]).ok();
+        assert_eq!(env.sh("cd /o; echo *; cat a"), "Dockerfile a sub\none");
+    }
+    assert_eq!(build(&env, &server.url("/c"), &["-f", "sub/Other"]).ok().counts().0, 0, "the same files are cached");
+    build(&env, &server.url("/c"), &["-f", "sub/None"]).fails(1, &["failed to read sub/None of http://"]);
+
+    server.put("/away", Page::redirect(302, "/c"));
+    let ran = build(&env, &format!("http://me:hunter2@{}/away", server.host()), &[]).ok();
+    assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
+
+    build(&env, &server.url("/c"), &["--build-arg", "SOURCE_DATE_EPOCH=context"]).ok();
+    assert_eq!(env.inspect("test")["Created"].as_str(), Some("2001-09-09T01:46:44Z"), "that of the newest file");
+    let modified = ("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT".to_owned());
+    server.put("/dated", Page { headers: vec![modified], ..Page::new(archive(&files)) });
+    build(&env, &server.url("/dated"), &["--build-arg", "SOURCE_DATE_EPOCH=context"]).ok();
+    assert_eq!(env.inspect("test")["Created"].as_str(), Some("1994-11-06T08:49:37Z"));
+}
+
+#[test]
+fn a_dockerfile_may_be_behind_an_address() {
+    let (env, server) = (TestEnv::with_busybox(), FileServer::new());
+    server.put("/Dockerfile", Page::new("FROM busybox\nLABEL of=server\n"));
+    build(&env, &server.url("/Dockerfile"), &[]).ok();
+    assert_eq!(env.inspect("test")["Config"]["Labels"]["of"], "server");
+    let not = "is not an archive";
+    build(&env, &server.url("/Dockerfile"), &["-f", "x"]).fails(1, &["/Dockerfile is not an archive", "--file"]);
+    build(&env, &server.url("/Dockerfile"), &["-f", &server.url("/Dockerfile")]).fails(1, &[not]);
+    server.put("/copies", Page::new("FROM busybox\nCOPY a .dockerignor[e] hidde[n] /o/\n"));
+    build(&env, &server.url("/copies"), &[]).fails(1, &["/copies:2:6", "no such path"]);
+
+    env.file("a", "local");
+    env.file(".dockerignore", "hidden");
+    env.file("hidden", "");
+    let address = format!("http://me:hunter2@{}/copies", server.host());
+    let ran = build(&env, ".", &["-f", &address]).ok();
+    assert_eq!(env.sh("cd /o; ls -A; cat a"), ".dockerignore\na\nlocal");
+    assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
+    server.put("/c", Page::new(archive(&[("a", "archived")])));
+    build(&env, &server.url("/c"), &["-f", &address]).ok();
+    assert_eq!(env.sh("cat /o/a"), "archived");
+}
+
+#[test]
+fn a_named_context_is_fetched_if_something_reads_it() {
+    let (env, server) = (TestEnv::with_busybox(), FileServer::new());
+    let modified = ("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT".to_owned());
+    server.put("/d/x.tar", Page { headers: vec![modified], ..Page::new(archive(&[("in/side", "one")])) });
+    let flag = format!("x=http://me:hunter2@{}/d/x.tar", server.host());
+    env.file("Dockerfile", "FROM busybox\nCOPY --from=x / /o/\n");
+    let ran = build(&env, ".", &["--build-context", &flag]).ok();
+    assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
+    assert_eq!(env.sh("cd /o; tar xOf x.tar; stat -c ' %n %a %Y' *"), "one x.tar 600 784111777\n");
+    assert_eq!(statuses(&server), [200]);
+    build(&env, ".", &["--build-context", &flag, "--build-arg", "SOURCE_DATE_EPOCH=x"]).ok();
+    assert_eq!(env.inspect("test")["Created"].as_str(), Some("1994-11-06T08:49:37Z"));
+    assert_eq!(statuses(&server), [200], "one transfer, though its time is asked for first");
+
+    env.file("Dockerfile", "FROM busybox\nCOPY Dockerfile /\n");
+    build(&env, ".", &["--build-context", &flag]).ok();
+    assert!(statuses(&server).is_empty(), "nobody reads it");
+}
+
+#[test]
+fn contexts_that_cannot_be_fetched() {
+    let (env, server) = (TestEnv::new(), FileServer::new());
+    let (address, shown) = (format!("http://me:hunter2@{}/none", server.host()), server.url("/none"));
+    let check = |ran: Ran, parts: &[&str]| {
+        let ran = ran.fails(1, parts);
+        assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
+    };
+    check(build(&env, &address, &[]), &[&shown, "HTTP 404 Not Found"]);
+    check(build(&env, ".", &["-f", &address]), &[&shown, "HTTP 404 Not Found"]);
+    env.file("Dockerfile", "FROM scratch\nCOPY --from=x / /\n");
+    let flag = format!("x={address}");
+    check(build(&env, ".", &["--build-context", &flag]), &["build context `x`", &shown, "HTTP 404 Not Found"]);
+    build(&env, "http://:80/f", &[]).fails(1, &["build context `http://:80/f`", "names no host"]);
+    build(&env, ".", &["--build-context", "x=https://"]).fails(2, &["--build-context x", "names no host"]);
+    build(&env, "ftp://me:hunter2@h/f", &[]).fails(1, &["ftp://xxxxx", "an address begins with"]);
+    server.put("/huge", Page { length: Some(1 << 60), ..Page::new("x") });
+    build(&env, &server.url("/huge"), &[]).fails(1, &["bytes allowed"]);
+    let mut cut = archive(&[("Dockerfile", ALL)]);
+    cut.truncate(700);
+    server.put("/cut", Page::new(cut));
+    build(&env, &server.url("/cut"), &[]).fails(1, &["failed to unpack http://"]);
 }

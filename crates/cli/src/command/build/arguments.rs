@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use image::{Platform, Reference};
-use plan::{GitSource, Limits, RunNetwork};
+use plan::{GitSource, HttpSource, Limits, RunNetwork};
 use sandbox::Rlimit;
 
 use super::call::Call;
+use super::http;
 use super::secrets::SecretSources;
 use super::ssh::AgentSources;
 use crate::error::Failure;
@@ -19,9 +20,9 @@ use crate::{resolve, settings};
 #[derive(Args, Debug)]
 #[command(args_override_self = true)]
 pub(crate) struct Arguments {
-    /// Build context: a directory, a git repository (URL[#REF[:DIRECTORY]]), or `-` for a tar or a Dockerfile on stdin
+    /// Build context: a directory, a git repository (URL[#REF[:DIRECTORY]]), or a tar or a Dockerfile: a URL, or `-` for stdin
     context: String,
-    /// Dockerfile [default: CONTEXT/Dockerfile]; `-` for stdin
+    /// Dockerfile [default: CONTEXT/Dockerfile]; `-` for stdin, or a URL
     #[arg(short, long, value_name = "PATH")]
     file: Option<String>,
     /// Name for the image (repeatable)
@@ -33,7 +34,7 @@ pub(crate) struct Arguments {
     /// Value of an ARG; without a value, from the environment (repeatable)
     #[arg(long, value_name = "NAME[=VALUE]")]
     build_arg: Vec<String>,
-    /// Another context: a directory, a git repository, docker-image://REF or oci-layout://PATH[:TAG|@DIGEST] (repeatable)
+    /// Another context: a directory, a git repository, the URL of a file, docker-image://REF or oci-layout://PATH[:TAG|@DIGEST] (repeatable)
     #[arg(long, value_name = "NAME=VALUE")]
     build_context: Vec<String>,
     /// Platform to build for; several give an index of images (repeatable, or with commas)
@@ -198,6 +199,7 @@ pub(crate) struct Options {
 pub(crate) enum ContextValue {
     Directory(PathBuf),
     Git(Box<GitSource>),
+    Http(Box<HttpSource>),
     Image(Reference),
     /// Path of an OCI layout and the tag or digest after it.
     Layout {
@@ -207,9 +209,12 @@ pub(crate) enum ContextValue {
 }
 
 impl Options {
-    /// True if the context or the Dockerfile comes from stdin.
-    pub(crate) fn reads_stdin(&self) -> bool {
-        self.context == "-" || self.file.as_deref() == Some("-")
+    /// True if the context or the Dockerfile comes from stdin or from a server that is asked first of all.
+    pub(crate) fn reads_elsewhere(&self) -> bool {
+        let elsewhere = |text: &str| text == "-" || http::is_address(text);
+        // Git does without threads, and a commit that is here without a namespace.
+        let context = elsewhere(&self.context) && GitSource::parse_context(&self.context).is_none();
+        context || self.file.as_deref().is_some_and(elsewhere)
     }
 
     /// True if an output needs the files themselves, whose owners only a namespace can read.
@@ -361,8 +366,12 @@ fn context(text: &str) -> Result<(String, ContextValue), Failure> {
     } else if let Some(source) = GitSource::parse(value) {
         let invalid = |error| Failure::from_error(&error).context(format!("--build-context {name}")).code(2);
         ContextValue::Git(Box::new(source.map_err(invalid)?))
+    } else if let Some(source) =
+        http::source(value).map_err(|failure| failure.context(format!("--build-context {name}")).code(2))?
+    {
+        ContextValue::Http(Box::new(source))
     } else if value.contains("://") {
-        return Err(unsupported("a remote context"));
+        return Err(unsupported("a remote context of this kind"));
     } else {
         ContextValue::Directory(value.into())
     };
@@ -382,7 +391,7 @@ fn split_layout(text: &str) -> (&str, Option<String>) {
 
 fn named_context(name: &str, value: &ContextValue) -> plan::NamedContext {
     match value {
-        ContextValue::Directory(_) | ContextValue::Git(_) => plan::NamedContext::Directory,
+        ContextValue::Directory(_) | ContextValue::Git(_) | ContextValue::Http(_) => plan::NamedContext::Directory,
         ContextValue::Image(reference) => plan::NamedContext::Image(reference.clone()),
         ContextValue::Layout { .. } => plan::NamedContext::Image(super::input::layout_name(name)),
     }

@@ -9,7 +9,7 @@ use dockerfile::diagnostic::nearest;
 use dockerfile::ignore::Ignore;
 use dockerfile::{Source, Sources};
 use image::Reference;
-use plan::{ContextName, GitSource, Input as PlanInput, Plan};
+use plan::{ContextName, GitSource, HttpSource, Input as PlanInput, Plan};
 use registry::Registry;
 use solver::{Context, Contexts};
 use store::{Scratch, Store};
@@ -17,6 +17,7 @@ use store::{Scratch, Store};
 use super::archive::{self, Arrived};
 use super::arguments::{ContextValue, Options};
 use super::git;
+use super::http::{self, Fetched};
 use crate::error::Failure;
 use crate::progress::Mode;
 use crate::resolve::LAYOUT_HOST;
@@ -34,9 +35,9 @@ pub(crate) struct Input {
     /// The Dockerfile's own ignore file, if there is one.
     own_ignore: Option<PathBuf>,
     named: BTreeMap<String, Named>,
-    /// When the files of contexts were made, as far as their sources say: those of an archive or a commit do, a
-    /// directory's do not.
-    times: BTreeMap<ContextName, i64>,
+    /// When the files of the main context were made, if its source says so: an archive, a commit or a server does, a
+    /// directory does not.
+    time: Option<i64>,
     mode: Mode,
 }
 
@@ -54,6 +55,10 @@ enum Place {
 enum Named {
     Directory(PathBuf),
     Git(GitSource),
+    /// One file, which is not unpacked.
+    Http(HttpSource),
+    /// What an address gave.
+    Fetched(Fetched),
 }
 
 /// Reads the Dockerfile, checks that the contexts exist, and imports OCI layouts that serve as contexts.
@@ -63,86 +68,109 @@ pub(crate) fn read(
     registry: &Registry,
     sources: &mut Sources,
 ) -> Result<Input, Failure> {
-    if options.context == "-" && options.file.as_deref() != Some("-") {
-        return from_stdin(options, store, sources);
-    }
-    if let Some(source) = git::context(options)? {
-        let named = named_contexts(options, store)?;
-        let tree = git::tree(&source, store, registry, options.progress)?;
-        let place = Place::Closed { root: tree.directory, _unpacked: None };
-        let input = closed(options, place, &source.url, named, sources)?;
-        return Ok(Input { times: times(Some(tree.time)), ..input });
-    }
-    let main = main_context(options)?;
-    let (name, text, path) = dockerfile(options, main.as_deref())?;
-    let named = named_contexts(options, store)?;
-    let own_ignore = path.map(|p| append(&p, ".dockerignore")).filter(|p| p.is_file());
-    let main = main.map(Place::Directory);
-    Ok(Input {
-        dockerfile: sources.add(name, text),
-        main,
-        own_ignore,
-        named,
-        times: BTreeMap::new(),
-        mode: options.progress,
-    })
+    Reading { options, store, registry, sources }.input()
 }
 
-/// An archive on stdin is the context, and has the Dockerfile in it; anything else is the Dockerfile.
-fn from_stdin(options: &Options, store: &Store, sources: &mut Sources) -> Result<Input, Failure> {
-    let named = named_contexts(options, store)?;
-    match archive::receive(io::stdin(), "stdin", store)? {
-        Arrived::Text(_) if options.file.is_some() => {
-            Err(Failure::new("stdin is not an archive").help("with --file, it has to hold the build context as a tar"))
+/// What reading takes.
+struct Reading<'a> {
+    options: &'a Options,
+    store: &'a Store,
+    registry: &'a Registry,
+    sources: &'a mut Sources,
+}
+
+impl Reading<'_> {
+    fn input(&mut self) -> Result<Input, Failure> {
+        let (context, file) = (self.options.context.as_str(), self.options.file.as_deref());
+        if (context, file) == ("-", Some("-")) {
+            return Err(Failure::new("stdin cannot be both the Dockerfile and the build context"));
         }
-        Arrived::Text(input) => {
-            let dockerfile = sources.add("Dockerfile", text(input, "stdin")?);
-            Ok(Input {
-                dockerfile,
-                main: None,
-                own_ignore: None,
-                named,
-                times: BTreeMap::new(),
-                mode: options.progress,
-            })
+        if context == "-" {
+            let arrived = archive::receive(io::stdin(), "stdin", self.store)?;
+            return self.arrived(arrived, "stdin");
         }
-        Arrived::Archive(scratch, newest) => {
-            let place = Place::Closed { root: scratch.path().to_owned(), _unpacked: Some(scratch) };
-            let input = closed(options, place, "stdin", named, sources)?;
-            Ok(Input { times: times(newest), ..input })
+        if let Some(source) = git::context(self.options)? {
+            let tree = git::tree(&source, self.store, self.registry, self.options.progress)?;
+            let place = Place::Closed { root: tree.directory, _unpacked: None };
+            let input = self.closed(place, &source.url)?;
+            return Ok(Input { time: Some(tree.time), ..input });
         }
+        if let Some(source) = http::context(context)? {
+            let (file, modified) = http::fetch(&source, self.store, self.registry, self.options.progress)?.open()?;
+            let input = archive::receive(file, &source.url, self.store)?;
+            let input = self.arrived(input, &source.url)?;
+            return Ok(Input { time: modified.or(input.time), ..input });
+        }
+        self.directory()
     }
-}
 
-fn times(main: Option<i64>) -> BTreeMap<ContextName, i64> {
-    main.into_iter().map(|time| (ContextName::Main, time)).collect()
-}
+    fn directory(&mut self) -> Result<Input, Failure> {
+        let root = directory_context(&self.options.context)?;
+        if let Some(dockerfile) = self.dockerfile_from_elsewhere()? {
+            return self.finish(dockerfile, Some(Place::Directory(root)), None);
+        }
+        let path = self.options.file.as_ref().map_or_else(|| default_dockerfile(&root), |file| Ok(file.into()))?;
+        let file = File::open(&path).map_err(|error| missing(&path, error))?;
+        let name = path.display().to_string();
+        let text = text(file, &name)?;
+        let dockerfile = self.sources.add(name.strip_prefix("./").unwrap_or(&name), text);
+        let own_ignore = Some(append(&path, ".dockerignore")).filter(|path| path.is_file());
+        self.finish(dockerfile, Some(Place::Directory(root)), own_ignore)
+    }
 
-/// Reads the Dockerfile of a context that came from elsewhere; it is in there, too, unless it comes from stdin.
-fn closed(
-    options: &Options,
-    place: Place,
-    what: &str,
-    named: BTreeMap<String, Named>,
-    sources: &mut Sources,
-) -> Result<Input, Failure> {
-    let (Place::Closed { root, .. } | Place::Directory(root)) = &place;
-    let (dockerfile, own_ignore) = match options.file.as_deref() {
-        Some("-") if options.context != "-" => (sources.add("Dockerfile", text(io::stdin().lock(), "stdin")?), None),
-        file => {
-            let name = file.unwrap_or("Dockerfile");
-            let path = archive::within(name);
-            let lower = file.is_none().then(|| Path::new("dockerfile"));
-            let mut opened = archive::open(root, &path);
-            if let (Err(_), Some(lower)) = (&opened, lower) {
-                opened = archive::open(root, lower).or(opened);
+    /// An archive is the context, and has the Dockerfile in it; anything else is the Dockerfile.
+    fn arrived<R: Read>(&mut self, arrived: Arrived<R>, what: &str) -> Result<Input, Failure> {
+        match arrived {
+            Arrived::Text(_) if self.options.file.is_some() => Err(Failure::new(format!("{what} is not an archive"))
+                .help("with --file, it has to hold the build context as a tar")),
+            Arrived::Text(input) => {
+                let name = if what == "stdin" { "Dockerfile" } else { what };
+                let dockerfile = self.sources.add(name, text(input, what)?);
+                self.finish(dockerfile, None, None)
             }
-            let file =
-                opened.map_err(|e| Failure::from_error(&e).context(format!("failed to read {name} of {what}")))?;
-            (sources.add(name, text(file, name)?), Some(append(&path, ".dockerignore")))
+            Arrived::Archive(scratch, newest) => {
+                let place = Place::Closed { root: scratch.path().to_owned(), _unpacked: Some(scratch) };
+                let input = self.closed(place, what)?;
+                Ok(Input { time: newest, ..input })
+            }
         }
-    };
-    Ok(Input { dockerfile, main: Some(place), own_ignore, named, times: BTreeMap::new(), mode: options.progress })
+    }
+
+    /// Reads the Dockerfile of a context that came from elsewhere; it is in there, too, unless it comes from stdin or an
+    /// address.
+    fn closed(&mut self, place: Place, what: &str) -> Result<Input, Failure> {
+        if let Some(dockerfile) = self.dockerfile_from_elsewhere()? {
+            return self.finish(dockerfile, Some(place), None);
+        }
+        let (Place::Closed { root, .. } | Place::Directory(root)) = &place;
+        let file = self.options.file.as_deref();
+        let name = file.unwrap_or("Dockerfile");
+        let path = archive::within(name);
+        let lower = file.is_none().then(|| Path::new("dockerfile"));
+        let mut opened = archive::open(root, &path);
+        if let (Err(_), Some(lower)) = (&opened, lower) {
+            opened = archive::open(root, lower).or(opened);
+        }
+        let file = opened.map_err(|e| Failure::from_error(&e).context(format!("failed to read {name} of {what}")))?;
+        let dockerfile = self.sources.add(name, text(file, name)?);
+        self.finish(dockerfile, Some(place), Some(append(&path, ".dockerignore")))
+    }
+
+    /// Reads a Dockerfile that is no file of this machine or of the context.
+    fn dockerfile_from_elsewhere(&mut self) -> Result<Option<Source>, Failure> {
+        let file = self.options.file.as_deref().unwrap_or_default();
+        if file == "-" {
+            return Ok(Some(self.sources.add("Dockerfile", text(io::stdin().lock(), "stdin")?)));
+        }
+        let Some(source) = http::dockerfile(file)? else { return Ok(None) };
+        let (file, _) = http::fetch(&source, self.store, self.registry, self.options.progress)?.open()?;
+        Ok(Some(self.sources.add(source.url.as_str(), text(file, &source.url)?)))
+    }
+
+    fn finish(&self, dockerfile: Source, main: Option<Place>, own_ignore: Option<PathBuf>) -> Result<Input, Failure> {
+        let named = named_contexts(self.options, self.store)?;
+        Ok(Input { dockerfile, main, own_ignore, named, time: None, mode: self.options.progress })
+    }
 }
 
 fn named_contexts(options: &Options, store: &Store) -> Result<BTreeMap<String, Named>, Failure> {
@@ -154,6 +182,7 @@ fn named_contexts(options: &Options, store: &Store) -> Result<BTreeMap<String, N
                 named.insert(context.clone(), Named::Directory(path.clone()));
             }
             ContextValue::Git(source) => drop(named.insert(context.clone(), Named::Git((**source).clone()))),
+            ContextValue::Http(source) => drop(named.insert(context.clone(), Named::Http((**source).clone()))),
             ContextValue::Image(_) => {}
             ContextValue::Layout { path, selector } => import_layout(store, context, path, selector.as_deref())?,
         }
@@ -163,7 +192,7 @@ fn named_contexts(options: &Options, store: &Store) -> Result<BTreeMap<String, N
 
 impl Input {
     /// Opens the contexts that the plan reads, no others.
-    pub(crate) fn contexts(&self, plan: &Plan, store: &Store, registry: &Registry) -> Result<Contexts, Failure> {
+    pub(crate) fn contexts(&mut self, plan: &Plan, store: &Store, registry: &Registry) -> Result<Contexts, Failure> {
         let mut contexts = Contexts::default();
         let names = plan.vertices.iter().flat_map(|v| &v.inputs).filter_map(|input| match input {
             PlanInput::Context(name) => Some(name),
@@ -175,26 +204,52 @@ impl Input {
             }
             let context = match name {
                 ContextName::Main => self.open_main(store)?,
-                ContextName::Named(key) => match self.named.get(key) {
-                    Some(Named::Directory(path)) => {
-                        Context::open(path, ignore_file(&path.join(".dockerignore"))?, store)?
-                    }
-                    Some(Named::Git(source)) => {
-                        let tree = git::tree(source, store, registry, self.mode)
-                            .map_err(|failure| failure.context(format!("build context `{key}`")))?;
-                        Context::transient(&tree.directory, ignore_within(&tree.directory, None)?, store)?
-                    }
-                    None => return Err(Failure::new(format!("no build context named `{key}`"))),
-                },
+                ContextName::Named(key) => self
+                    .open_named(key, store, registry)
+                    .map_err(|failure| failure.context(format!("build context `{key}`")))?,
             };
             contexts.insert(name.clone(), context);
         }
         Ok(contexts)
     }
 
-    /// Returns when the files of a context were made, if its source says so.
-    pub(crate) fn time(&self, context: &ContextName) -> Option<i64> {
-        self.times.get(context).copied()
+    fn open_named(&mut self, name: &str, store: &Store, registry: &Registry) -> Result<Context, Failure> {
+        self.fetch(name, store, registry)?;
+        match self.named.get(name) {
+            Some(Named::Directory(path)) => Ok(Context::open(path, ignore_file(&path.join(".dockerignore"))?, store)?),
+            Some(Named::Git(source)) => {
+                let tree = git::tree(source, store, registry, self.mode)?;
+                Ok(Context::transient(&tree.directory, ignore_within(&tree.directory, None)?, store)?)
+            }
+            Some(Named::Fetched(fetched)) => {
+                Ok(Context::transient(fetched.directory(), Ignore::from_patterns([])?, store)?)
+            }
+            Some(Named::Http(_)) | None => Err(Failure::new("there is none of this name")),
+        }
+    }
+
+    /// Fetches a named context that is behind an address, unless it is here.
+    fn fetch(&mut self, name: &str, store: &Store, registry: &Registry) -> Result<(), Failure> {
+        let Some(Named::Http(source)) = self.named.get(name) else { return Ok(()) };
+        let fetched = http::fetch(source, store, registry, self.mode)?;
+        self.named.insert(name.to_owned(), Named::Fetched(fetched));
+        Ok(())
+    }
+
+    /// Returns when the files of a context were made, if its source says so: a named one is fetched for it.
+    pub(crate) fn time(
+        &mut self,
+        context: &ContextName,
+        store: &Store,
+        registry: &Registry,
+    ) -> Result<Option<i64>, Failure> {
+        let ContextName::Named(name) = context else { return Ok(self.time) };
+        self.fetch(name, store, registry).map_err(|failure| failure.context(format!("build context `{name}`")))?;
+        match self.named.get(name) {
+            Some(Named::Git(source)) => Ok(Some(git::tree(source, store, registry, self.mode)?.time)),
+            Some(Named::Fetched(fetched)) => Ok(fetched.modified),
+            _ => Ok(None),
+        }
     }
 
     /// Reads the patterns that hide paths of the build context; `None` for an empty context.
@@ -228,19 +283,13 @@ fn ignore_within(root: &Path, own: Option<&Path>) -> Result<Ignore, Failure> {
     }
 }
 
-fn main_context(options: &Options) -> Result<Option<PathBuf>, Failure> {
-    let text = options.context.as_str();
-    if text == "-" {
-        return Ok(None);
-    }
-    if text.contains("://") {
-        let shown = plan::redact(text);
-        return Err(Failure::new(format!("build context `{shown}`: contexts over HTTP are not supported yet"))
-            .help("give a directory or a git repository"));
-    }
+fn directory_context(text: &str) -> Result<PathBuf, Failure> {
     let path = PathBuf::from(text);
-    check_directory(&path).map_err(|f| f.context(format!("build context `{text}`")))?;
-    Ok(Some(path))
+    let checked = check_directory(&path).map_err(|f| f.context(format!("build context `{}`", plan::redact(text))));
+    checked.map_err(|f| {
+        if text.contains("://") { f.help("an address begins with http://, https://, git:// or ssh://") } else { f }
+    })?;
+    Ok(path)
 }
 
 fn check_directory(path: &Path) -> Result<(), Failure> {
@@ -249,23 +298,6 @@ fn check_directory(path: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::new("not a directory").help("the build context is a directory; the Dockerfile is given with --file"))
-}
-
-/// Returns the name, the text and the path (if it is a file) of the Dockerfile.
-fn dockerfile(options: &Options, main: Option<&Path>) -> Result<(String, String, Option<PathBuf>), Failure> {
-    let path = match (options.file.as_deref(), main) {
-        (Some("-"), None) => return Err(Failure::new("stdin cannot be both the Dockerfile and the build context")),
-        (Some("-"), Some(_)) | (None, None) => {
-            return Ok(("Dockerfile".to_owned(), text(io::stdin().lock(), "stdin")?, None));
-        }
-        (Some(path), _) => PathBuf::from(path),
-        (None, Some(root)) => default_dockerfile(root)?,
-    };
-    let file = File::open(&path).map_err(|error| missing(&path, error))?;
-    let name = path.display().to_string();
-    let shown = name.strip_prefix("./").unwrap_or(&name).to_owned();
-    let text = text(file, &name)?;
-    Ok((shown, text, Some(path)))
 }
 
 pub(crate) fn default_dockerfile(root: &Path) -> Result<PathBuf, Failure> {

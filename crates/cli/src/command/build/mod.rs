@@ -6,6 +6,7 @@ mod arguments;
 mod call;
 mod failure;
 mod git;
+mod http;
 pub(crate) mod input;
 mod missing;
 pub(crate) mod outputs;
@@ -38,7 +39,7 @@ use crate::timings::Timings;
 impl Arguments {
     pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
         let mut options = self.check()?;
-        if options.reads_stdin() || options.wants_tree() {
+        if options.reads_elsewhere() || options.wants_tree() {
             // What is read from stdin cannot be read again after entering the namespace.
             enter_namespace()?;
         }
@@ -47,14 +48,14 @@ impl Arguments {
         let store = timings.measure("open", || open_store(root))?;
         let registry = Registry::new(registry_options(std::mem::take(&mut options.mirrors)));
         let mut sources = Sources::default();
-        let input = timings.measure("read", || input::read(&options, &store, &registry, &mut sources))?;
+        let mut input = timings.measure("read", || input::read(&options, &store, &registry, &mut sources))?;
         let mut diagnostics = Diagnostics::default();
         let dockerfile = timings.measure("parse", || dockerfile::parse(&input.dockerfile, &mut diagnostics));
         if let Some(call) = options.call {
             return call::run(call, &options, &input, &store, &dockerfile, sources, diagnostics);
         }
         failure::stop_on_errors(&diagnostics, &sources)?;
-        options.epoch = epoch(&dockerfile, &mut options.plan, &input, &sources)?;
+        options.epoch = epoch(&dockerfile, &mut options.plan, &sources, |name| input.time(name, &store, &registry))?;
         dockerfile::lint(&dockerfile, &mut diagnostics);
         failure::stop_on_errors(&diagnostics, &sources)?;
         let mut found = Diagnostics::default();
@@ -120,7 +121,7 @@ impl Arguments {
         let names: Vec<&str> = plan.vertices.iter().map(|vertex| vertex.name.as_str()).collect();
         timings.show(options.progress, options.timings, &names);
         progress::summary(options.progress, &solution, &results, timings.elapsed());
-        drop((contexts, store));
+        drop((contexts, input, store));
         if ran {
             crate::collect::automatic(&store_root);
         }
@@ -133,8 +134,8 @@ impl Arguments {
 fn epoch(
     dockerfile: &Dockerfile,
     options: &mut plan::Options,
-    input: &input::Input,
     sources: &Sources,
+    time: impl FnOnce(&ContextName) -> Result<Option<i64>, Failure>,
 ) -> Result<Option<i64>, Failure> {
     let mut diagnostics = Diagnostics::default();
     let found = plan::epoch(dockerfile, options, &mut diagnostics);
@@ -144,7 +145,7 @@ fn epoch(
         Some(Epoch::Seconds(seconds)) => return Ok(Some(seconds)),
         None => return Ok(None),
     };
-    let time = input.time(&name);
+    let time = time(&name)?;
     options.build_args.extend(time.map(|seconds| (EPOCH_ARGUMENT.to_owned(), seconds.to_string())));
     Ok(time)
 }

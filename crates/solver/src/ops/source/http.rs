@@ -35,7 +35,8 @@ pub(super) fn execute(worker: &LocalWorker<'_>, job: Job<'_>, source: &HttpSourc
         url: source.url.clone(),
         login: source.login.as_ref().map(|login| (login.user.clone(), login.password.clone())),
         known: earlier.as_ref().map(validators),
-        limit: space(spool.path())?,
+        // All that there is room for.
+        limit: spool.free_space()?,
     };
     let arrived = spool.path().join("0");
     match (transfer(worker, job, request, &arrived)?, earlier) {
@@ -83,16 +84,6 @@ fn transfer(worker: &LocalWorker<'_>, job: Job<'_>, request: FileRequest, to: &P
             Err(RecvTimeoutError::Disconnected) => return Err(SolveErrorKind::Panicked),
         }
     }
-}
-
-/// Returns how much a file may hold: all that there is room for.
-fn space(at: &Path) -> Result<u64> {
-    let disk = rustix::fs::statvfs(at).map_err(|source| SolveErrorKind::Write {
-        action: "look at the disk of",
-        path: at.to_owned(),
-        source: source.into(),
-    })?;
-    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// Compares what arrived with the checksum, if there is one, and returns its own.
