@@ -7,6 +7,7 @@ mod command;
 mod emulation;
 mod error;
 mod lint;
+mod network;
 mod output;
 mod progress;
 mod resolve;

@@ -53,6 +53,9 @@ pub enum Error {
     /// The box ended before its command had started.
     #[error("the box ended while it was set up ({0})")]
     Died(crate::Status),
+    /// The private network of boxes could not be connected.
+    #[error("no private network for the box: {0}")]
+    Network(String),
     /// The process that starts boxes has ended.
     #[error("the process that starts boxes has ended")]
     LauncherGone,

@@ -28,6 +28,9 @@
 //! Nothing outlives its owner: a [`Child`] that is dropped kills its box, a launcher whose handles are dropped ends and
 //! kills what it started, and so does one that is killed. Mounts go with the last process of their namespace.
 //!
+//! Boxes with [`Network::Private`] share one network namespace per launcher, which `pasta` connects; it is made when the first of
+//! them is asked for, and a command starts only when it is connected.
+//!
 //! Without root, [`userns::enter`] comes first: it executes this program again as root of a user namespace, where all of
 //! the above works the same, except that device nodes and `/sys` are mounted from the host.
 
@@ -36,6 +39,7 @@ mod child;
 mod error;
 mod io;
 mod launcher;
+mod network;
 mod rlimit;
 mod seccomp;
 mod setup;
@@ -48,6 +52,7 @@ pub use child::{Child, Exit, Signaler, Status};
 pub use error::{Error, ErrorKind, Result};
 pub use io::{Io, Stdio};
 pub use launcher::{Launcher, spawn};
+pub use network::Pasta;
 pub use spec::{Identity, Mount, MountKind, Network, Rlimit, Rootfs, Security, Spec, TerminalSize};
 
 /// Must be the first call of `main`: if this process is the program executed again to start boxes, it does that, and

@@ -88,6 +88,9 @@ pub enum MountKind {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Network {
     Host,
+    /// A network of its own, with a way out but none to the host's loopback interface. Boxes of one launcher share it, see
+    /// [`Launcher::start_connected`](crate::Launcher::start_connected).
+    Private,
     /// Loopback only.
     None,
 }

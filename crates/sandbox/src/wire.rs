@@ -142,6 +142,7 @@ pub(crate) fn write_spec(spec: &Spec) -> Vec<u8> {
     out.u8(match spec.network {
         Network::Host => 0,
         Network::None => 1,
+        Network::Private => 2,
     });
     out.u8(match spec.security {
         Security::Default { no_new_privs: false } => 0,
@@ -221,6 +222,7 @@ pub(crate) fn read_spec(bytes: &[u8]) -> Option<Spec> {
         network: match from.u8()? {
             0 => Network::Host,
             1 => Network::None,
+            2 => Network::Private,
             _ => return None,
         },
         security: match from.u8()? {

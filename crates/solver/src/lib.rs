@@ -44,7 +44,7 @@ pub use files_of::{SelectedFile, files_of};
 pub use git::{GitTree, fetch_git, known_git, resolve_git};
 pub use key::Key;
 pub use known::{Missing, known, missing, pending};
-pub use local::{LocalWorker, WorkerSettings};
+pub use local::{LocalWorker, PrivateNetwork, WorkerSettings};
 pub use ops::inputs::{ADDRESS, COMMIT, COMMIT_BEFORE};
 pub use results::Made;
 pub use secret::Secret;

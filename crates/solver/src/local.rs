@@ -10,7 +10,7 @@ use image::layer::Index;
 use image::{LayerPath, Timestamp};
 use plan::{Op, OpDigest, ResolvedBase, VertexId};
 use registry::Registry;
-use sandbox::{Launcher, Network};
+use sandbox::{Launcher, Pasta};
 use store::{KeyLock, LayerDraft, LayerId, Record, RecordInput, Store};
 
 use crate::context::Contexts;
@@ -29,34 +29,29 @@ use crate::write::Disk;
 /// How often a key that somebody else computes is tried.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(10);
 
-/// What the command line and the machine say about every op.
+/// What connects boxes that have no network of the machine.
 #[derive(Clone, Debug)]
+pub struct PrivateNetwork {
+    pub pasta: Pasta,
+    /// Their `/etc/resolv.conf`.
+    pub resolv_conf: Vec<u8>,
+}
+
+/// What the command line and the machine say about every op.
+#[derive(Clone, Debug, Default)]
 pub struct WorkerSettings {
-    /// `/etc/resolv.conf` of every box.
+    /// `/etc/resolv.conf` of boxes without a private network.
     pub resolv_conf: Vec<u8>,
     /// Lines for `/etc/hosts` of every box beside those of the plan: name, address.
     pub hosts: Vec<(String, String)>,
-    /// What a `RUN` without `--network` can reach.
-    pub network: Network,
+    /// The network of a `RUN` without `--network`; `None`: that of the machine.
+    pub private_network: Option<PrivateNetwork>,
     /// `--secret`, by id.
     pub secrets: BTreeMap<String, Secret>,
     /// `--ssh`, by id: the sockets of the agents.
     pub agents: BTreeMap<String, PathBuf>,
     /// Who wants each layer as soon as it is there.
     pub layers: Option<Sender<(VertexId, LayerId)>>,
-}
-
-impl Default for WorkerSettings {
-    fn default() -> Self {
-        Self {
-            resolv_conf: Vec::new(),
-            hosts: Vec::new(),
-            network: Network::Host,
-            secrets: BTreeMap::new(),
-            agents: BTreeMap::new(),
-            layers: None,
-        }
-    }
 }
 
 /// Runs ops here, with layers and records in a store.
@@ -107,7 +102,13 @@ impl<'a> LocalWorker<'a> {
         let mut launcher = lock(&self.launcher);
         match &*launcher {
             Some(launcher) => Ok(launcher.clone()),
-            None => Ok(launcher.insert(Launcher::start()?).clone()),
+            None => {
+                let started = match &self.settings.private_network {
+                    Some(network) => Launcher::start_connected(&network.pasta)?,
+                    None => Launcher::start()?,
+                };
+                Ok(launcher.insert(started).clone())
+            }
         }
     }
 

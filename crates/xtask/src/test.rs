@@ -15,6 +15,8 @@ use xtask::shell::{cargo, command, output, say, target_dir, title, workspace};
 const PACKAGES: &[(&str, &str)] = &[
     ("busybox", "busybox-static"),
     ("newuidmap", "uidmap"),
+    ("pasta", "passt"),
+    ("ssh-agent", "openssh-client"),
     ("mmdebstrap", "mmdebstrap"),
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),

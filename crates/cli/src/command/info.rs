@@ -19,6 +19,11 @@ impl Arguments {
         terminal::result(&format!("Version:    {}", env!("CARGO_PKG_VERSION")));
         terminal::result(&format!("Platform:   {}", Platform::host()));
         terminal::result(&format!("Store:      {}", root.display()));
+        let network = match crate::network::private() {
+            Ok(_) => "private".to_owned(),
+            Err(lack) => format!("that of this machine ({lack})"),
+        };
+        terminal::result(&format!("Network:    {network}"));
         terminal::result(&format!("Isolation:  {}", sandbox::userns::probe()));
         Ok(ExitCode::SUCCESS)
     }

@@ -20,6 +20,7 @@ mod git;
 mod images;
 mod lint;
 mod mounts;
+mod network;
 mod outputs;
 mod platforms;
 mod progress;

@@ -2,6 +2,7 @@
 
 mod serve;
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -14,6 +15,7 @@ pub(crate) use serve::serve;
 use crate::child::{Child, Exit, Status, receive_terminal};
 use crate::error::{Doing, Error, Result};
 use crate::io::Io;
+use crate::network::Pasta;
 use crate::setup::{Class, frame};
 use crate::spec::{Network, Spec};
 use crate::{channel, sys, wire};
@@ -21,7 +23,7 @@ use crate::{channel, sys, wire};
 /// The name this program has when it is re-executed to start boxes.
 pub(crate) const NAME: &str = "kiln-launcher";
 
-/// Its argument if it will start one box only, so that none need be prepared.
+/// Its argument if it will start one box only, so that none need be prepared; others are the command that connects networks.
 const ONCE: &str = "once";
 
 /// Starts boxes: a process with one thread, made by executing this program again, since little is safe between `clone`
@@ -58,7 +60,15 @@ impl Launcher {
         Self::start_with(&[])
     }
 
-    fn start_with(arguments: &[&str]) -> Result<Self> {
+    /// Starts the process; its boxes can have [`Network::Private`], connected by `pasta` once the first of them is asked for.
+    ///
+    /// # Errors
+    /// As [`Launcher::start`].
+    pub fn start_connected(pasta: &Pasta) -> Result<Self> {
+        Self::start_with(&pasta.words())
+    }
+
+    fn start_with(arguments: &[OsString]) -> Result<Self> {
         let (socket, remote) = channel::packet_pair().doing(|| "making a socket".into())?;
         let mut command = Command::new("/proc/self/exe");
         command.arg0(NAME).args(arguments).stdin(Stdio::from(remote)).stdout(Stdio::null());
@@ -74,7 +84,7 @@ impl Launcher {
     /// If the process cannot be made.
     pub fn start_for_one(network: Network, init: bool) -> Result<Self> {
         if init || !sys::has_one_thread() {
-            return Self::start_with(&[ONCE]);
+            return Self::start_with(&[ONCE.into()]);
         }
         let (socket, remote) = channel::packet_pair().doing(|| "making a socket".into())?;
         match sys::fork().doing(|| "making a process".into())? {
@@ -118,7 +128,7 @@ impl Launcher {
 /// # Errors
 /// As [`Launcher::start`] and [`Launcher::spawn`].
 pub fn spawn(spec: &Spec, io: Io) -> Result<Child> {
-    Launcher::start_with(&[ONCE])?.spawn(spec, io)
+    Launcher::start_with(&[ONCE.into()])?.spawn(spec, io)
 }
 
 /// Reads what the box says until its command runs.
@@ -142,12 +152,21 @@ fn watch_setup(child: &mut Child, channel: &OwnedFd) -> Result<()> {
 }
 
 fn request(class: Class) -> [u8; 2] {
-    [u8::from(class.network == Network::None), u8::from(class.insecure)]
+    let network = match class.network {
+        Network::Host => 0,
+        Network::None => 1,
+        Network::Private => 2,
+    };
+    [network, u8::from(class.insecure)]
 }
 
 fn read_request(bytes: &[u8]) -> Option<Class> {
     let [network, insecure] = bytes else { return None };
-    let network = if *network == 0 { Network::Host } else { Network::None };
+    let network = match network {
+        0 => Network::Host,
+        1 => Network::None,
+        _ => Network::Private,
+    };
     Some(Class { network, insecure: *insecure != 0 })
 }
 

@@ -1,6 +1,7 @@
 //! The process that starts boxes, from inside.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -8,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{ONCE, life, read_request};
 use crate::error::{Doing, Error, Result};
+use crate::network::Connection;
 use crate::seccomp::Filter;
 use crate::setup::{self, Class, Shared};
 use crate::spec::Network;
@@ -34,13 +36,18 @@ struct Server {
     /// What the next box will probably be like: as the last one. `None` if there will be none.
     expected: Option<Class>,
     once: bool,
+    /// The command that connects networks.
+    pasta: Vec<OsString>,
+    connection: Option<Connection>,
 }
 
 /// Starts boxes until nobody wants any more.
 pub(crate) fn serve() -> ! {
-    let once = std::env::args().nth(1).is_some_and(|argument| argument == ONCE);
-    let expected = (!once).then_some(Class { network: Network::Host, insecure: false });
-    serve_with(expected, once)
+    let mut pasta: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let once = pasta.pop_if(|argument| argument == ONCE).is_some();
+    // Who can have a private network probably wants it, but it is not made before somebody does.
+    let expected = (!once && pasta.is_empty()).then_some(Class { network: Network::Host, insecure: false });
+    serve_with(expected, once, pasta)
 }
 
 /// Starts one box of this class, from a process that was forked.
@@ -49,11 +56,11 @@ pub(super) fn serve_one(socket: OwnedFd, class: Class) -> ! {
     if rustix::stdio::dup2_stdin(socket).is_err() {
         sys::exit(1);
     }
-    serve_with(Some(class), true)
+    serve_with(Some(class), true, Vec::new())
 }
 
-fn serve_with(expected: Option<Class>, once: bool) -> ! {
-    let code = match Server::new(expected, once) {
+fn serve_with(expected: Option<Class>, once: bool, pasta: Vec<OsString>) -> ! {
+    let code = match Server::new(expected, once, pasta) {
         Ok(mut server) => {
             server.run();
             server.end();
@@ -65,7 +72,7 @@ fn serve_with(expected: Option<Class>, once: bool) -> ! {
 }
 
 impl Server {
-    fn new(expected: Option<Class>, once: bool) -> Result<Self> {
+    fn new(expected: Option<Class>, once: bool, pasta: Vec<OsString>) -> Result<Self> {
         // What this program had open that was not marked close-on-exec is nobody's here.
         sys::close_range(3, u32::MAX).doing(|| "closing files".into())?;
         // The socket has come as standard input, which is the one way to pass it that needs no code between fork and
@@ -83,7 +90,8 @@ impl Server {
         let ids = Ids::current();
         let filter = Filter::new(ids.identity == Identity::SingleId);
         let shared = Shared { ids, filter };
-        Ok(Self { shared, socket, signals, running: HashMap::new(), spare: None, expected, once })
+        let running = HashMap::new();
+        Ok(Self { shared, socket, signals, running, spare: None, expected, once, pasta, connection: None })
     }
 
     fn run(&mut self) {
@@ -140,7 +148,13 @@ impl Server {
 
     /// Hands `handed` to a box of this class: the one that waits, or a new one.
     fn start(&mut self, class: Class, handed: &[OwnedFd]) -> Result<Forked> {
-        let handed: Vec<_> = handed.iter().map(AsFd::as_fd).collect();
+        let mut handed: Vec<_> = handed.iter().map(AsFd::as_fd).collect();
+        if class.network == Network::Private && self.connection.is_none() {
+            self.connection = Some(self.connect()?);
+        }
+        if let Some(connection) = self.connection.as_ref().filter(|_| class.network == Network::Private) {
+            handed.push(connection.outcome.as_fd());
+        }
         if let Some(spare) = self.spare.take_if(|spare| spare.class == class)
             && channel::send_packet(&spare.handoff, &[0], &handed).is_ok()
         {
@@ -153,9 +167,18 @@ impl Server {
 
     fn make(&self, class: Class) -> Result<Spare> {
         let (handoff, remote) = channel::packet_pair().doing(|| "making a socket".into())?;
-        let process = sys::fork_into(class.namespaces(), || setup::run(&self.shared, class, remote))
+        let connection = self.connection.as_ref().filter(|_| class.network == Network::Private);
+        let network = connection.map(|connection| connection.namespace.as_fd());
+        let process = sys::fork_into(class.namespaces(), || setup::run(&self.shared, class, network, remote))
             .map_err(|source| Error::Setup { doing: "making the namespaces of a box".into(), source })?;
         Ok(Spare { class, process, handoff })
+    }
+
+    fn connect(&self) -> Result<Connection> {
+        if self.pasta.is_empty() {
+            return Err(Error::Invalid("a private network needs a launcher that can connect it".into()));
+        }
+        Connection::begin(&self.pasta)
     }
 
     /// Collects who has ended, and tells the owners.
@@ -176,6 +199,9 @@ impl Server {
     fn end(&mut self) {
         if let Some(spare) = self.spare.take() {
             let _ = sys::signal_pidfd(&spare.process.pidfd, libc::SIGKILL);
+        }
+        if let Some(connection) = &self.connection {
+            let _ = sys::signal_pidfd(&connection.holder.pidfd, libc::SIGKILL);
         }
         for pid in self.running.keys() {
             let _ = sys::kill(*pid, libc::SIGKILL);

@@ -126,7 +126,7 @@ impl Staging {
 
     fn mount_sys(&self, ids: &Ids, class: Class) -> Result<()> {
         // sysfs shows the network namespace; whoever does not own that may not mount it.
-        let own = ids.initial || class.network == Network::None;
+        let own = ids.initial || class.network != Network::Host;
         let sysfs = if own { new_mount("sysfs", &[], NOTHING_SPECIAL) } else { Err(Errno::PERM) };
         let sys = match sysfs {
             Ok(sys) => {

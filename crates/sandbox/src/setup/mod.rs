@@ -17,6 +17,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use rustix::process::umask;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use self::credentials::Credentials;
 use self::kernel::Staging;
@@ -25,7 +26,7 @@ use crate::error::{Doing, Error, Result};
 use crate::seccomp::Filter;
 use crate::spec::{Network, Rootfs, Security, Spec};
 use crate::userns::Ids;
-use crate::{channel, sys, wire};
+use crate::{channel, network, sys, wire};
 
 /// What distinguishes boxes before anything is known of their specification: what `clone3` and the staging tree need.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -45,7 +46,7 @@ impl Class {
         let common =
             libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWCGROUP;
         match self.network {
-            Network::Host => common,
+            Network::Host | Network::Private => common,
             Network::None => common | libc::CLONE_NEWNET,
         }
     }
@@ -70,18 +71,19 @@ pub(crate) mod frame {
     pub(crate) const ERROR: u8 = b'e';
 }
 
-/// What a box is handed: a stream to its owner, and its standard input, output and error.
+/// What a box is handed: a stream to its owner, its standard input, output and error, and what tells when its network is there.
 struct Handed {
     channel: OwnedFd,
     stdio: [OwnedFd; 3],
+    network: Option<OwnedFd>,
 }
 
 /// Runs a box in a process that `clone3` has just made: prepares what every box of `class` needs, waits at `handoff` for
 /// the stream to its owner, reads the specification there, and becomes the command.
-pub(crate) fn run(shared: &Shared, class: Class, handoff: OwnedFd) -> Infallible {
-    let prepared = prepare(shared, class, &handoff);
-    let Some(Handed { channel, stdio }) = receive(&handoff) else { sys::exit(0) };
-    let outcome = prepared.and_then(|staging| become_command(shared, &staging, &channel, stdio));
+pub(crate) fn run(shared: &Shared, class: Class, network: Option<BorrowedFd<'_>>, handoff: OwnedFd) -> Infallible {
+    let prepared = prepare(shared, class, network, &handoff);
+    let Some(Handed { channel, stdio, network }) = receive(&handoff) else { sys::exit(0) };
+    let outcome = prepared.and_then(|staging| become_command(shared, &staging, &channel, stdio, network));
     let Err(error) = outcome;
     let mut report = wire::Writer::default();
     report.u8(frame::ERROR);
@@ -94,11 +96,15 @@ fn receive(handoff: &OwnedFd) -> Option<Handed> {
     let (_, descriptors) = channel::receive_packet(handoff, &mut [0]).ok()?;
     let mut descriptors = descriptors.into_iter();
     let mut next = || descriptors.next();
-    Some(Handed { channel: next()?, stdio: [next()?, next()?, next()?] })
+    Some(Handed { channel: next()?, stdio: [next()?, next()?, next()?], network: next() })
 }
 
 /// Everything that needs no specification.
-fn prepare(shared: &Shared, class: Class, handoff: &OwnedFd) -> Result<Staging> {
+fn prepare(shared: &Shared, class: Class, network: Option<BorrowedFd<'_>>, handoff: &OwnedFd) -> Result<Staging> {
+    if let Some(network) = network {
+        let kind = Some(LinkNameSpaceType::Network);
+        move_into_link_name_space(network, kind).doing(|| "entering the network namespace".into())?;
+    }
     // The launcher's descriptors: nothing here owns them, and nothing here will run their owners' destructors.
     let keep = handoff.as_raw_fd().cast_unsigned();
     sys::close_range(3, keep - 1)
@@ -122,7 +128,13 @@ fn die_with_launcher() -> Result<()> {
     sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as _).doing(|| "tying the box to its launcher".into())
 }
 
-fn become_command(shared: &Shared, staging: &Staging, channel: &OwnedFd, stdio: [OwnedFd; 3]) -> Result<Infallible> {
+fn become_command(
+    shared: &Shared,
+    staging: &Staging,
+    channel: &OwnedFd,
+    stdio: [OwnedFd; 3],
+    network: Option<OwnedFd>,
+) -> Result<Infallible> {
     let bytes = channel::receive_frame(channel).doing(|| "reading the specification".into())?;
     let spec = bytes.as_deref().and_then(wire::read_spec);
     let spec = spec.ok_or_else(|| Error::Invalid("the specification of the box is incomplete".into()))?;
@@ -136,6 +148,9 @@ fn become_command(shared: &Shared, staging: &Staging, channel: &OwnedFd, stdio: 
     staging.move_into(&mut root)?;
     mounts::add_all(shared, staging, &mut root, &spec)?;
     report(channel, &root)?;
+    if let Some(network) = &network {
+        network::wait_for(network)?;
+    }
 
     pivot(&root)?;
     rustix::system::sethostname(spec.hostname.as_bytes())

@@ -115,6 +115,12 @@ fn spec(
         let kind = sandbox::MountKind::Data { bytes: script.bytes.clone(), mode: 0o755, uid: 0, gid: 0 };
         mounts.push(sandbox::Mount { target: script.path.clone(), read_only: true, kind });
     }
+    let settings = &worker.settings;
+    let (network, resolv_conf) = match (run.network, &settings.private_network) {
+        (RunNetwork::Default, Some(private)) => (Network::Private, &private.resolv_conf),
+        (RunNetwork::None, _) => (Network::None, &settings.resolv_conf),
+        (RunNetwork::Default | RunNetwork::Host, _) => (Network::Host, &settings.resolv_conf),
+    };
     let (upper, work) = (draft.tree().to_owned(), draft.work().to_owned());
     Ok(Spec {
         rootfs: Rootfs::Overlay { lowers, upper, work, read_only: false },
@@ -125,18 +131,14 @@ fn spec(
         user: run.user.clone(),
         extra_groups: Vec::new(),
         hostname: run.hostname.clone(),
-        network: match run.network {
-            RunNetwork::Default => worker.settings.network,
-            RunNetwork::None => Network::None,
-            RunNetwork::Host => Network::Host,
-        },
+        network,
         security: match run.security {
             RunSecurity::Sandbox => Security::Default { no_new_privs: false },
             RunSecurity::Insecure => Security::Insecure,
         },
         rlimits: run.limits.ulimits.iter().filter_map(|(name, soft, hard)| rlimit(name, *soft, *hard)).collect(),
         hosts: Some(hosts(worker, run)),
-        resolv_conf: Some(worker.settings.resolv_conf.clone()),
+        resolv_conf: Some(resolv_conf.clone()),
         shm_size: run.limits.shm_size.unwrap_or(SHM_SIZE),
         terminal: None,
         init: false,

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 
 use dockerfile::{Diagnostics, Dockerfile, Sources};
-use plan::{Bases, ContextName, EPOCH_ARGUMENT, Epoch, Plan};
+use plan::{Bases, ContextName, EPOCH_ARGUMENT, Epoch, Op, Plan, RunNetwork};
 use registry::Registry;
 use solver::{Cancel, Context, Contexts, LocalWorker, Solution, WorkerSettings};
 use store::Store;
@@ -31,6 +31,7 @@ use crate::account;
 use crate::emulation;
 use crate::error::Failure;
 use crate::lint;
+use crate::network;
 use crate::progress::{self, Progress};
 use crate::resolve::{self, Pull};
 use crate::settings::{Swept, open_store, registry_options};
@@ -178,6 +179,12 @@ fn lower(
     plan.ok_or_else(|| Failure::new("the Dockerfile could not be lowered"))
 }
 
+fn warn_of_host_network(lack: &str, mode: progress::Mode) {
+    if !matches!(mode, progress::Mode::Quiet | progress::Mode::Json) {
+        terminal::note(&format!("warning: RUN uses the network of this machine: {lack}"));
+    }
+}
+
 /// Runs what has to run, with progress shown and Ctrl-C ending the steps.
 fn solve(
     plan: &Plan,
@@ -191,8 +198,15 @@ fn solve(
     let (ahead, layers) =
         outputs::needs_digest(options).then(|| Ahead::start(store, plan, outputs::pack_options(options))).unzip();
     let agents = options.agents.start(store)?;
+    let needs_network = |op: &Op| matches!(op, Op::Run(run) if run.network == RunNetwork::Default);
+    let private_network = if plan.vertices.iter().any(|vertex| needs_network(&vertex.op)) {
+        network::private().map_err(|lack| warn_of_host_network(&lack, options.progress)).ok()
+    } else {
+        None
+    };
     let settings = WorkerSettings {
-        resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(),
+        resolv_conf: network::resolv_conf(),
+        private_network,
         secrets: options.secrets.read()?,
         agents: agents.sockets(),
         layers,

@@ -1,0 +1,116 @@
+//! What a `RUN` can reach.
+
+use std::io::Read as _;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use crate::environment::{TestEnv, ran};
+
+const WARNING: &str = "warning: RUN uses the network of this machine";
+
+/// Whether this machine can connect private networks: `kiln info` says so, or what is missing.
+fn is_private(env: &TestEnv) -> bool {
+    let info = env.kiln(["info"]).ok().stdout;
+    let line = info.lines().find(|line| line.starts_with("Network:")).expect("a line").to_owned();
+    line.ends_with("private")
+}
+
+/// Whether a process is in the network namespace `net:[…]`.
+fn inhabited(namespace: &str) -> bool {
+    let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
+    let namespaces = processes.filter_map(|process| std::fs::read_link(process.path().join("ns/net")).ok());
+    namespaces.into_iter().any(|found| found.as_os_str() == namespace)
+}
+
+#[test]
+fn a_private_network_does_not_reach_loopback_of_the_host() {
+    let env = TestEnv::with_busybox();
+    if !is_private(&env) {
+        return without_pasta(&env);
+    }
+    let server = TcpListener::bind("127.0.0.1:0").expect("a socket");
+    let everywhere = TcpListener::bind("0.0.0.0:0").expect("a socket");
+    let port = server.local_addr().expect("an address").port();
+    let wide = everywhere.local_addr().expect("an address").port();
+    let built = env.build(&format!(
+        "FROM busybox\n\
+         RUN readlink /proc/self/ns/net >/first; ls /sys/class/net | grep -v lo\n\
+         RUN readlink /proc/self/ns/net >/second; gateway=$(ip route | sed -n 's/^default via \\([^ ]*\\).*/\\1/p'); \\\n\
+         \x20   own=$(ip -4 -o addr show scope global | sed 's/.*inet \\([^/]*\\).*/\\1/'); \\\n\
+         \x20   test -n \"$gateway\" && test -n \"$own\" || exit 3; \\\n\
+         \x20   for address in 127.0.0.1 $gateway $own; do for port in {port} {wide}; do \\\n\
+         \x20       ! nc -w 1 $address $port </dev/null || {{ echo reached $address; exit 1; }}; done; done\n\
+         RUN --network=none readlink /proc/self/ns/net >/third\n"
+    ));
+    let built = built.ok();
+    assert!(!built.stderr.contains(WARNING), "{}", built.stderr);
+    let namespaces = env.sh("cat /first /second /third");
+    let [first, second, third] = namespaces.lines().collect::<Vec<_>>()[..] else { panic!("{namespaces}") };
+    assert_eq!(first, second);
+    assert_ne!(first, third);
+    assert!(!inhabited(first), "something is left of {first}");
+}
+
+#[test]
+fn steps_that_begin_at_once_all_wait_for_the_network() {
+    let env = TestEnv::with_busybox();
+    let stages: String = (0..6).map(|n| format!("FROM busybox AS s{n}\nRUN ip addr | grep -c inet >/{n}\n")).collect();
+    let copies: String = (0..6).map(|n| format!("COPY --from=s{n} /{n} /\n")).collect();
+    env.build(&format!("{stages}FROM busybox\n{copies}")).ok();
+    let counts = env.sh("cat /0 /1 /2 /3 /4 /5");
+    assert!(counts.lines().all(|count| count == counts.lines().next().unwrap_or_default()), "{counts}");
+}
+
+#[test]
+fn a_build_that_is_killed_takes_its_network_along() {
+    let env = TestEnv::with_busybox();
+    if !is_private(&env) {
+        return without_pasta(&env);
+    }
+    env.file("Dockerfile", "FROM busybox\nRUN readlink /proc/self/ns/net && sleep 1000\n");
+    let mut command = env.command(["build", "--progress=plain", "."]);
+    let mut kiln = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("kiln starts");
+    let mut said = String::new();
+    let mut pipe = kiln.stderr.take().expect("a pipe");
+    let mut buffer = [0; 256];
+    let namespace = loop {
+        let count = pipe.read(&mut buffer).expect("output");
+        assert_ne!(count, 0, "{said}");
+        said += &String::from_utf8_lossy(&buffer[..count]);
+        if let Some((namespace, _)) = said.split_once("net:[").and_then(|(_, rest)| rest.split_once(']')) {
+            break format!("net:[{namespace}]");
+        }
+    };
+    assert!(inhabited(&namespace));
+    kiln.kill().expect("a signal");
+    kiln.wait().expect("an end");
+    while inhabited(&namespace) {
+        std::thread::yield_now();
+    }
+}
+
+/// The network of the machine, and a warning.
+fn without_pasta(env: &TestEnv) {
+    let built = env.build("FROM busybox\nRUN readlink /proc/self/ns/net >/first\nRUN true\n").ok();
+    assert_eq!(built.stderr.matches(WARNING).count(), 1, "{}", built.stderr);
+}
+
+#[test]
+fn without_pasta_the_network_is_that_of_the_machine() {
+    let env = TestEnv::with_busybox();
+    env.file("Dockerfile", "FROM busybox\nRUN readlink /proc/self/ns/net >/first\nRUN true\n");
+    let tools = env.path("tools");
+    std::fs::create_dir(&tools).expect("a directory");
+    for tool in ["newuidmap", "newgidmap"] {
+        let _ = std::os::unix::fs::symlink(PathBuf::from("/usr/bin").join(tool), tools.join(tool));
+    }
+    let mut command = env.command(["build", "--progress=plain", "-t", "test", "."]);
+    let built = ran(command.env("PATH", &tools).output().expect("kiln starts")).ok();
+    assert_eq!(built.stderr.matches(WARNING).count(), 1, "{}", built.stderr);
+    assert!(built.stderr.contains("package passt"), "{}", built.stderr);
+    let own = std::fs::read_link("/proc/self/ns/net").expect("a namespace");
+    assert_eq!(env.sh("cat /first").trim(), own.to_string_lossy());
+    let built = env.build("FROM busybox\nRUN --network=none true\n").ok();
+    assert!(!built.stderr.contains(WARNING), "{}", built.stderr);
+}
