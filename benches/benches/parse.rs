@@ -34,6 +34,7 @@ fn options() -> Options {
         no_cache: false,
         no_cache_filter: BTreeSet::new(),
         network: RunNetwork::Default,
+        entitlements: plan::Entitlements::default(),
         limits: Limits::default(),
     }
 }

@@ -37,7 +37,7 @@ pub use op::{
     Cache, CacheSharing, Chmod, Copy, CopySource, HttpSource, Limits, Login, Mount, MountKind, Op, Run, RunNetwork,
     RunSecurity, Script, SecretEnv, SecretRef, Source, Workdir,
 };
-pub use options::{NamedContext, Options};
+pub use options::{Entitlements, NamedContext, Options};
 pub use outline::{Outline, OutlineArgument, OutlineMount, description, outline};
 pub use remote::{Remote, redact};
 

@@ -22,7 +22,22 @@ pub struct Options {
     /// Stage names or numbers.
     pub no_cache_filter: BTreeSet<String>,
     pub network: RunNetwork,
+    /// What a `RUN` may ask for beyond the default.
+    pub entitlements: Entitlements,
     pub limits: Limits,
+}
+
+/// What a `RUN` may ask for beyond the default.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Entitlements {
+    pub network_host: bool,
+    pub security_insecure: bool,
+}
+
+impl Entitlements {
+    /// Their names, as `--allow` takes them.
+    pub const NETWORK_HOST: &'static str = "network.host";
+    pub const SECURITY_INSECURE: &'static str = "security.insecure";
 }
 
 /// What a named context is, as far as a plan needs to know.

@@ -204,6 +204,8 @@ pub(crate) fn options() -> Options {
         no_cache: false,
         no_cache_filter: std::collections::BTreeSet::new(),
         network: plan::RunNetwork::Default,
+        // Whether a build may is not to be told from the file.
+        entitlements: plan::Entitlements { network_host: true, security_insecure: true },
         limits: plan::Limits::default(),
     }
 }

@@ -4,13 +4,13 @@ use std::ops::Range;
 
 use dockerfile::ast::{self, Command, Heredoc, Instruction};
 use dockerfile::word::Variables as _;
-use dockerfile::{Span, Spanned, Word};
+use dockerfile::{Diagnostic, Span, Spanned, Word};
 
 use super::scope::Scope;
 use crate::env::Env;
 use crate::names::Source;
 use crate::op::{Cache, Mount, MountKind, Op, Run, RunNetwork, RunSecurity, Script, SecretEnv, SecretRef};
-use crate::{ContextName, Input, mount, path};
+use crate::{ContextName, Entitlements, Input, mount, path};
 
 /// Where the script of a heredoc is found in the box: below a directory of device files that is no part of any layer.
 const SCRIPTS: &str = "/dev/pipes";
@@ -78,7 +78,10 @@ fn network(scope: &mut Scope<'_, '_>, flag: Option<&Spanned<String>>) -> Option<
     match flag.value.as_str() {
         "default" => Some(scope.stages.options.network),
         "none" => Some(RunNetwork::None),
-        "host" => Some(RunNetwork::Host),
+        "host" => {
+            let allowed = scope.stages.options.entitlements.network_host;
+            entitled(scope, flag, allowed, Entitlements::NETWORK_HOST).then_some(RunNetwork::Host)
+        }
         other => {
             scope.error(flag.span, format!("invalid network mode \"{other}\""));
             None
@@ -91,14 +94,23 @@ fn security(scope: &mut Scope<'_, '_>, flag: Option<&Spanned<String>>) -> Option
     match flag.value.as_str() {
         "sandbox" => Some(RunSecurity::Sandbox),
         "insecure" => {
-            scope.unsupported(flag.span, "`--security=insecure`");
-            None
+            let allowed = scope.stages.options.entitlements.security_insecure;
+            entitled(scope, flag, allowed, Entitlements::SECURITY_INSECURE).then_some(RunSecurity::Insecure)
         }
         other => {
             scope.error(flag.span, format!("security \"{other}\" is not valid"));
             None
         }
     }
+}
+
+/// Reports what is not allowed.
+fn entitled(scope: &mut Scope<'_, '_>, flag: &Spanned<String>, allowed: bool, name: &str) -> bool {
+    if !allowed {
+        let diagnostic = Diagnostic::error(flag.span, format!("entitlement {name} is not allowed"));
+        scope.report(diagnostic.help(format!("allow it with `--allow {name}`")));
+    }
+    allowed
 }
 
 /// Returns what is executed, and the file it is in if it is a script of its own (reference: section 1.3, RUN).

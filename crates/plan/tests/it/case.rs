@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use dockerfile::{Diagnostic, Diagnostics, Sources};
 use image::{ImageConfig, Platform, Reference};
-use plan::{BaseKey, BaseRequest, Bases, Limits, NamedContext, Options, Plan, ResolvedBase, RunNetwork};
+use plan::{BaseKey, BaseRequest, Bases, Entitlements, Limits, NamedContext, Options, Plan, ResolvedBase, RunNetwork};
 
 /// Everything that lowering came to.
 pub(crate) struct Outcome {
@@ -50,6 +50,7 @@ pub(crate) fn default_options() -> Options {
         no_cache: false,
         no_cache_filter: BTreeSet::new(),
         network: RunNetwork::Default,
+        entitlements: Entitlements::default(),
         limits: Limits::default(),
     }
 }
@@ -67,6 +68,8 @@ pub(crate) fn read_options(text: &str) -> Options {
             "context" => drop(options.contexts.insert(pair().0, context(&pair().1))),
             "platform" => options.platforms.push(value.parse().unwrap()),
             "build-platform" => options.build_platform = value.parse().unwrap(),
+            "allow" if value == Entitlements::NETWORK_HOST => options.entitlements.network_host = true,
+            "allow" => options.entitlements.security_insecure = true,
             "no-cache" => options.no_cache = true,
             "no-cache-filter" => drop(options.no_cache_filter.insert(value.to_owned())),
             "network" => options.network = if value == "none" { RunNetwork::None } else { RunNetwork::Host },

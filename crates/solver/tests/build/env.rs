@@ -80,6 +80,7 @@ impl Env {
             no_cache: false,
             no_cache_filter: Default::default(),
             network: Default::default(),
+            entitlements: Default::default(),
             limits: Default::default(),
         };
         change(&mut options);

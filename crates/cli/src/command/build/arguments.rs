@@ -9,6 +9,7 @@ use plan::{GitSource, HttpSource, Limits, RunNetwork};
 use sandbox::Rlimit;
 
 use super::call::Call;
+use super::entitlements;
 use super::http;
 use super::secrets::SecretSources;
 use super::ssh::AgentSources;
@@ -67,6 +68,9 @@ pub(crate) struct Arguments {
     /// Network of RUN: default, none or host
     #[arg(long, value_name = "MODE", default_value = "default")]
     network: String,
+    /// Let RUN ask for more: network.host, security.insecure (repeatable, or with commas)
+    #[arg(long, value_delimiter = ',', value_name = "ENTITLEMENT")]
+    allow: Vec<String>,
     /// Line for /etc/hosts of RUN (repeatable)
     #[arg(long, value_name = "NAME:IP")]
     add_host: Vec<String>,
@@ -116,8 +120,6 @@ pub(crate) struct Arguments {
 /// Flags that are understood and refused: ignoring them would build something else than was asked for.
 #[derive(Args, Debug)]
 struct Refused {
-    #[arg(long, hide = true)]
-    allow: Vec<String>,
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
     attest: Vec<String>,
     #[arg(long, hide = true)]
@@ -136,8 +138,7 @@ struct Refused {
 
 impl Refused {
     fn check(&self) -> Result<(), Failure> {
-        let refused: [(&str, bool, &str); 5] = [
-            ("--allow", !self.allow.is_empty(), "no step can ask for more than the default yet"),
+        let refused: [(&str, bool, &str); 4] = [
             ("--cache-from", !self.cache_from.is_empty(), "the cache is the local store for now"),
             ("--cache-to", !self.cache_to.is_empty(), "the cache is the local store for now"),
             (
@@ -242,6 +243,8 @@ impl Arguments {
         }
         let build_args = build_args(&self.build_arg);
         let contexts = self.build_context.iter().map(|c| context(c)).collect::<Result<BTreeMap<_, _>, _>>()?;
+        let network = network(&self.network)?;
+        let entitlements = entitlements::granted(&self.allow, network)?;
         let limits = Limits {
             add_hosts: self.add_host.iter().map(|h| host(h)).collect::<Result<_, _>>()?,
             ulimits: self.ulimit.iter().map(|u| ulimit(u)).collect::<Result<_, _>>()?,
@@ -262,7 +265,8 @@ impl Arguments {
                 build_platform: Platform::host(),
                 no_cache: self.no_cache,
                 no_cache_filter: self.no_cache_filter.into_iter().collect::<BTreeSet<_>>(),
-                network: network(&self.network)?,
+                network,
+                entitlements,
                 limits,
             },
             context: self.context,

@@ -4,6 +4,7 @@ mod ahead;
 mod archive;
 mod arguments;
 mod call;
+mod entitlements;
 mod failure;
 mod git;
 mod http;
