@@ -51,7 +51,7 @@ mod wire;
 pub use child::{Child, Exit, Signaler, Status};
 pub use error::{Error, ErrorKind, Result};
 pub use io::{Io, Stdio};
-pub use launcher::{Launcher, spawn};
+pub use launcher::{Launcher, Starting, spawn};
 pub use network::Pasta;
 pub use spec::{Identity, Mount, MountKind, Network, Rlimit, Rootfs, Security, Spec, TerminalSize};
 

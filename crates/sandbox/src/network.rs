@@ -116,11 +116,20 @@ pub(crate) fn wait_for(outcome: &OwnedFd) -> Result<()> {
         poll(&mut [PollFd::new(outcome, PollFlags::IN)], None)?;
         recv(outcome, &mut message, RecvFlags::PEEK)
     });
-    let (_, count) = received.doing(|| "waiting for the network".into())?;
+    let (_, count) = received.map_err(|source| Error::Network(format!("waiting for it: {source}")))?;
     match message[..count].split_first() {
         Some((b'k', _)) => Ok(()),
         Some((_, why)) => Err(Error::Network(String::from_utf8_lossy(why).into_owned())),
         None => Err(Error::Network("pasta was ended".into())),
+    }
+}
+
+/// Says why there is no network, without that there is none.
+pub(crate) fn reason(error: &Error) -> String {
+    match error {
+        Error::Network(why) => why.clone(),
+        Error::Setup { doing, source } => format!("{doing}: {source}"),
+        other => other.to_string(),
     }
 }
 
@@ -137,13 +146,7 @@ fn hold(launcher: &OwnedFd, pasta: &[std::ffi::OsString]) -> Infallible {
     let connected = connect(launcher, pasta);
     let message = match &connected {
         Ok(()) => b"k".to_vec(),
-        Err(error) => {
-            let why = match error {
-                Error::Setup { doing, source } => format!("{doing}: {source}"),
-                other => other.to_string(),
-            };
-            [b"e", why.as_bytes()].concat()
-        }
+        Err(error) => [b"e", reason(error).as_bytes()].concat(),
     };
     let _ = channel::send_packet(launcher, &message[..message.len().min(REASON)], &[]);
     if connected.is_ok() {
@@ -166,8 +169,13 @@ fn connect(launcher: &OwnedFd, pasta: &[std::ffi::OsString]) -> Result<()> {
     let namespaces = libc::CLONE_NEWUSER | libc::CLONE_NEWNET;
     let _keeper = sys::fork_into(namespaces, || keep_namespace(&there, launcher))
         .doing(|| "making a network namespace".into())?;
+    // Now that the keeper alone has that end, nobody waits for one that was killed.
+    drop(there);
     let mut pid = [0; 4];
-    channel::receive_packet(&here, &mut pid).doing(|| "waiting for the network namespace".into())?;
+    let (count, _) = channel::receive_packet(&here, &mut pid).doing(|| "waiting for the network namespace".into())?;
+    if count < pid.len() {
+        return Err(Error::Network("the network namespace could not be made".into()));
+    }
     let pid = i32::from_le_bytes(pid);
     map_root(pid)?;
     let mut command = Command::new(&pasta[0]);

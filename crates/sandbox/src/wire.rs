@@ -299,6 +299,10 @@ pub(crate) fn write_error(out: &mut Writer, error: &Error) {
             out.u8(8);
             out.i32(*signal);
         }
+        Error::Network(why) => {
+            out.u8(10);
+            out.bytes(why.as_bytes());
+        }
         other => {
             out.u8(9);
             out.bytes(other.to_string().as_bytes());
@@ -318,6 +322,7 @@ pub(crate) fn read_error(from: &mut Reader<'_>) -> Option<Error> {
         7 => Error::Died(Status::Code(from.i32()?)),
         8 => Error::Died(Status::Signal(from.i32()?)),
         9 => Error::Invalid(from.string()?),
+        10 => Error::Network(from.string()?),
         _ => return None,
     })
 }
@@ -397,6 +402,7 @@ mod tests {
             Error::Died(Status::Code(3)),
             Error::Died(Status::Signal(9)),
             Error::Invalid("no command".into()),
+            Error::Network("no route".into()),
         ];
         for error in errors {
             let mut out = Writer::default();

@@ -55,4 +55,11 @@ pub enum Event {
     Spent { vertex: VertexId, phase: Phase, since: Instant, elapsed: Duration },
     /// It was stopped because something else failed or the caller asked.
     Canceled { vertex: VertexId },
+    /// The build is not quite what was asked for; of no vertex, and of few words.
+    Warning { message: String },
+}
+
+/// Returns the warning that steps have the network of the machine, and why.
+pub fn no_private_network(why: impl std::fmt::Display) -> Event {
+    Event::Warning { message: format!("RUN uses the network of this machine: {why}") }
 }

@@ -39,7 +39,7 @@ mod write;
 pub use cancel::Cancel;
 pub use context::{Context, Contexts};
 pub use error::{SolveError, SolveErrorKind};
-pub use event::{Event, Phase, Stream};
+pub use event::{Event, Phase, Stream, no_private_network};
 pub use files_of::{SelectedFile, files_of};
 pub use git::{GitTree, fetch_git, known_git, resolve_git};
 pub use key::Key;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,7 +16,7 @@ use store::{KeyLock, LayerDraft, LayerId, Record, RecordInput, Store};
 
 use crate::context::Contexts;
 use crate::error::{Result, SolveErrorKind};
-use crate::event::Phase;
+use crate::event::{self, Phase};
 use crate::key::{self, Key};
 use crate::ops;
 use crate::ops::source::Fetched;
@@ -44,7 +45,7 @@ pub struct WorkerSettings {
     pub resolv_conf: Vec<u8>,
     /// Lines for `/etc/hosts` of every box beside those of the plan: name, address.
     pub hosts: Vec<(String, String)>,
-    /// The network of a `RUN` without `--network`; `None`: that of the machine.
+    /// The network of a `RUN` without `--network`, if it can be connected; otherwise, and with `None`, that of the machine.
     pub private_network: Option<PrivateNetwork>,
     /// `--secret`, by id.
     pub secrets: BTreeMap<String, Secret>,
@@ -65,6 +66,8 @@ pub struct LocalWorker<'a> {
     prepared: Mutex<HashMap<VertexId, ops::copy::Prepared>>,
     /// Keys that were computed by this build, even though the cache was to be ignored.
     computed: Mutex<HashSet<Key>>,
+    /// The private network was tried and cannot be had.
+    unconnected: AtomicBool,
 }
 
 impl<'a> LocalWorker<'a> {
@@ -84,6 +87,7 @@ impl<'a> LocalWorker<'a> {
             launcher: Mutex::default(),
             prepared: Mutex::default(),
             computed: Mutex::default(),
+            unconnected: AtomicBool::new(false),
         })
     }
 
@@ -109,6 +113,18 @@ impl<'a> LocalWorker<'a> {
                 };
                 Ok(launcher.insert(started).clone())
             }
+        }
+    }
+
+    /// Returns the network of a `RUN` without `--network`.
+    pub(crate) fn private_network(&self) -> Option<&PrivateNetwork> {
+        self.settings.private_network.as_ref().filter(|_| !self.unconnected.load(Ordering::Relaxed))
+    }
+
+    /// Does without that network from here on, and says so once.
+    pub(crate) fn give_up_private_network(&self, job: Job<'_>, why: &str) {
+        if !self.unconnected.swap(true, Ordering::Relaxed) {
+            job.tell(event::no_private_network(why));
         }
     }
 

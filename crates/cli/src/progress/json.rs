@@ -43,6 +43,7 @@ impl Json {
                 "event": "span", "vertex": vertex.0, "phase": timings::word(phase), "seconds": elapsed.as_secs_f64(),
             }),
             Event::Canceled { vertex } => json!({"event": "canceled", "vertex": vertex.0}),
+            Event::Warning { message } => json!({"event": "warning", "message": message}),
         }
     }
 }

@@ -90,6 +90,7 @@ impl Reader for Plain {
             }
             Event::Failed { vertex, .. } => self.end(vertex, "ERROR"),
             Event::Canceled { vertex } => self.end(vertex, "CANCELED"),
+            Event::Warning { message } => terminal::note(&format!("warning: {message}")),
         }
     }
 

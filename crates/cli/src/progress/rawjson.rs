@@ -18,6 +18,9 @@ use crate::lint::report::{base64, range};
 use crate::terminal;
 use crate::timings::Timings;
 
+/// The vertex that warnings are of.
+const DEFINITION: &str = "[internal] load build definition from Dockerfile";
+
 /// One line. What is empty is left out, as Go's `omitempty` does.
 #[derive(Debug, Default, Serialize)]
 struct Status {
@@ -174,6 +177,11 @@ impl Reader for RawJson {
             Event::Failed { vertex, message, .. } => self.end(vertex, |vertex| vertex.error = message),
             // The words by which readers of BuildKit know it.
             Event::Canceled { vertex } => self.end(vertex, |vertex| "context canceled".clone_into(&mut vertex.error)),
+            Event::Warning { message } => {
+                let vertex = internal(DEFINITION.to_owned(), Timestamp::now()).digest;
+                let warning = json!({ "vertex": vertex, "level": 1, "short": base64(message.as_bytes()) });
+                Status { warnings: vec![warning], ..Status::default() }.print();
+            }
         }
     }
 
@@ -209,7 +217,7 @@ pub(super) fn preamble(plan: &Plan, timings: &Timings, findings: &[Diagnostic], 
         let (started, completed) = timings.times(phase)?;
         Some(Vertex { completed: Some(completed), ..internal(name, started) })
     };
-    let Some(definition) = over("[internal] load build definition from Dockerfile".to_owned(), "parse") else { return };
+    let Some(definition) = over(DEFINITION.to_owned(), "parse") else { return };
     let warnings = findings.iter().filter(|found| found.severity == Severity::Warning);
     let warnings = warnings.filter_map(|found| warning(found, &definition.digest, sources)).collect();
     let bases = plan.vertices.iter().filter_map(|vertex| match &vertex.op {

@@ -93,6 +93,8 @@ impl Reader for Tty {
             }
             Event::Failed { vertex, .. } => self.end(vertex, |step| format!("✗ {}  failed", step.name)),
             Event::Canceled { vertex } => self.end(vertex, |step| format!("- {}  canceled", step.name)),
+            // As in `end`.
+            Event::Warning { message } => drop(self.screen.println(format!("warning: {message}"))),
         }
     }
 

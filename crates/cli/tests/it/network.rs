@@ -1,9 +1,12 @@
-//! What a `RUN` can reach.
+//! What a `RUN` can reach, and what it may do.
 
 use std::io::Read as _;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::environment::{TestEnv, ran};
 
@@ -90,6 +93,62 @@ fn a_build_that_is_killed_takes_its_network_along() {
     }
 }
 
+/// A directory for `PATH` with a `pasta` of this text, and what else a build needs.
+fn tools(env: &TestEnv, pasta: Option<&str>) -> PathBuf {
+    let tools = env.path("tools");
+    std::fs::create_dir(&tools).expect("a directory");
+    for tool in ["newuidmap", "newgidmap"] {
+        let _ = std::os::unix::fs::symlink(PathBuf::from("/usr/bin").join(tool), tools.join(tool));
+    }
+    if let Some(text) = pasta {
+        let program = tools.join("pasta");
+        std::fs::write(&program, format!("#!/bin/sh\n{text}\n")).expect("a file");
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("permissions");
+    }
+    tools
+}
+
+#[test]
+fn a_pasta_that_fails_is_done_without() {
+    let env = TestEnv::with_busybox();
+    let stages: String =
+        (0..3).map(|n| format!("FROM busybox AS s{n}\nRUN readlink /proc/self/ns/net >/{n}\n")).collect();
+    let copies: String = (0..3).map(|n| format!("COPY --from=s{n} /{n} /\n")).collect();
+    env.file("Dockerfile", format!("{stages}FROM busybox\n{copies}RUN ls / >/last\n"));
+    let tools = tools(&env, Some("echo Sorry, no route. >&2; exit 1"));
+    let mut command = env.command(["build", "--progress=plain", "-t", "test", "."]);
+    let built = ran(command.env("PATH", &tools).output().expect("kiln starts")).ok();
+    assert_eq!(built.stderr.matches(WARNING).count(), 1, "{}", built.stderr);
+    if is_private(&env) {
+        assert!(built.stderr.contains("pasta failed: Sorry, no route."), "{}", built.stderr);
+    }
+    let own = std::fs::read_link("/proc/self/ns/net").expect("a namespace");
+    assert!(env.sh("cat /0 /1 /2").lines().all(|line| line == own.to_string_lossy()));
+}
+
+#[test]
+fn nobody_has_to_wait_for_a_pasta_that_hangs() {
+    let env = TestEnv::with_busybox();
+    if !is_private(&env) {
+        return without_pasta(&env);
+    }
+    env.file("Dockerfile", "FROM busybox\nRUN true\n");
+    let begun = env.path("begun");
+    let tools = tools(&env, Some(&format!("echo $$ >{}; while :; do /bin/sleep 1; done", begun.display())));
+    let mut command = env.command(["build", "--progress=plain", "."]);
+    let mut kiln =
+        command.env("PATH", &tools).stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("kiln starts");
+    while !begun.exists() {
+        std::thread::yield_now();
+    }
+    let pid = i32::try_from(kiln.id()).ok().and_then(Pid::from_raw).expect("a process");
+    kill_process(pid, Signal::TERM).expect("a signal");
+    let mut said = String::new();
+    kiln.stderr.take().expect("a pipe").read_to_string(&mut said).expect("output");
+    assert_eq!(kiln.wait().expect("an end").code(), Some(130), "{said}");
+    assert!(said.contains("CANCELED"), "{said}");
+}
+
 /// The network of the machine, and a warning.
 fn without_pasta(env: &TestEnv) {
     let built = env.build("FROM busybox\nRUN readlink /proc/self/ns/net >/first\nRUN true\n").ok();
@@ -100,11 +159,7 @@ fn without_pasta(env: &TestEnv) {
 fn without_pasta_the_network_is_that_of_the_machine() {
     let env = TestEnv::with_busybox();
     env.file("Dockerfile", "FROM busybox\nRUN readlink /proc/self/ns/net >/first\nRUN true\n");
-    let tools = env.path("tools");
-    std::fs::create_dir(&tools).expect("a directory");
-    for tool in ["newuidmap", "newgidmap"] {
-        let _ = std::os::unix::fs::symlink(PathBuf::from("/usr/bin").join(tool), tools.join(tool));
-    }
+    let tools = tools(&env, None);
     let mut command = env.command(["build", "--progress=plain", "-t", "test", "."]);
     let built = ran(command.env("PATH", &tools).output().expect("kiln starts")).ok();
     assert_eq!(built.stderr.matches(WARNING).count(), 1, "{}", built.stderr);
@@ -113,4 +168,16 @@ fn without_pasta_the_network_is_that_of_the_machine() {
     assert_eq!(env.sh("cat /first").trim(), own.to_string_lossy());
     let built = env.build("FROM busybox\nRUN --network=none true\n").ok();
     assert!(!built.stderr.contains(WARNING), "{}", built.stderr);
+}
+
+#[test]
+fn an_insecure_step_can_mount_if_it_is_allowed() {
+    let env = TestEnv::with_busybox();
+    let dockerfile = "FROM busybox\nRUN mkdir /m && ! mount -t tmpfs none /m\n\
+        RUN --security=insecure mount -t tmpfs none /m && touch /m/file && umount /m && test ! -e /m/file\n\
+        RUN --network=host readlink /proc/self/ns/net >/host\n";
+    env.build(dockerfile).fails(1, &["security.insecure is not allowed", "network.host is not allowed"]);
+    env.build_with(dockerfile, &["--allow=security.insecure", "--allow", "network.host"]).ok();
+    let own = std::fs::read_link("/proc/self/ns/net").expect("a namespace");
+    assert_eq!(env.sh("cat /host").trim(), own.to_string_lossy());
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 pub(crate) use serve::serve;
 
-use crate::child::{Child, Exit, Status, receive_terminal};
+use crate::child::{Child, Exit, Signaler, Status, receive_terminal};
 use crate::error::{Doing, Error, Result};
 use crate::io::Io;
 use crate::network::Pasta;
@@ -102,6 +102,14 @@ impl Launcher {
     /// # Errors
     /// Whatever keeps the command from running: see [`Error`].
     pub fn spawn(&self, spec: &Spec, io: Io) -> Result<Child> {
+        self.begin(spec, io)?.finish()
+    }
+
+    /// Starts a box, and returns before its command runs: that can take as long as a network needs to be connected.
+    ///
+    /// # Errors
+    /// If there is no box.
+    pub fn begin(&self, spec: &Spec, io: Io) -> Result<Starting> {
         let stdio = io.open().doing(|| "opening standard input and output".into())?;
         let body = wire::write_spec(spec);
         let (channel, remote_channel) = channel::stream_pair().doing(|| "making a socket".into())?;
@@ -117,9 +125,32 @@ impl Launcher {
         let (pid, pidfd) = receive_start(&life)?;
         let pidfd = Arc::new(pidfd);
         let _launcher = Arc::clone(&self.process);
-        let mut child = Child { pid, pidfd, life, terminal: None, stubs: Vec::new(), exit: None, _launcher };
-        watch_setup(&mut child, &channel)?;
-        Ok(child)
+        let child = Child { pid, pidfd, life, terminal: None, stubs: Vec::new(), exit: None, _launcher };
+        Ok(Starting { child, channel })
+    }
+}
+
+/// A box that is set up, from outside. Dropping it is like dropping a [`Child`].
+#[derive(Debug)]
+pub struct Starting {
+    child: Child,
+    /// Where the box says how far it is.
+    channel: OwnedFd,
+}
+
+impl Starting {
+    /// Returns something that can kill the box while somebody waits for it.
+    pub fn signaler(&self) -> Signaler {
+        self.child.signaler()
+    }
+
+    /// Returns once the command runs.
+    ///
+    /// # Errors
+    /// Whatever keeps it from running: see [`Error`].
+    pub fn finish(mut self) -> Result<Child> {
+        watch_setup(&mut self.child, &self.channel)?;
+        Ok(self.child)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::setup::{self, Class, Shared};
 use crate::spec::Network;
 use crate::sys::{self, Forked, Reaped, SignalSet};
 use crate::userns::Ids;
-use crate::{Identity, channel, wire};
+use crate::{Identity, channel, network, wire};
 
 /// A box that has been prepared and waits to be told what to be.
 struct Spare {
@@ -178,7 +178,7 @@ impl Server {
         if self.pasta.is_empty() {
             return Err(Error::Invalid("a private network needs a launcher that can connect it".into()));
         }
-        Connection::begin(&self.pasta)
+        Connection::begin(&self.pasta).map_err(|error| Error::Network(network::reason(&error)))
     }
 
     /// Collects who has ended, and tells the owners.

@@ -27,6 +27,18 @@ use crate::write::dress_root;
 const SHM_SIZE: u64 = 64 << 20;
 
 pub(crate) fn execute(worker: &LocalWorker<'_>, job: Job<'_>, run: &Run, key: Key) -> Result<OpResult> {
+    let outcome = attempt(worker, job, run, key);
+    match &outcome {
+        // Nothing has run yet, and the mount points that were made are gone with the attempt.
+        Err(SolveErrorKind::Sandbox { source, .. }) if let sandbox::Error::Network(why) = &**source => {
+            worker.give_up_private_network(job, why);
+            attempt(worker, job, run, key)
+        }
+        _ => outcome,
+    }
+}
+
+fn attempt(worker: &LocalWorker<'_>, job: Job<'_>, run: &Run, key: Key) -> Result<OpResult> {
     let begun = Instant::now();
     let root = worker.session.need_root(job.results, job.vertex().parent)?;
     let draft = worker.store().new_layer()?;
@@ -53,11 +65,14 @@ fn run_box(worker: &LocalWorker<'_>, job: Job<'_>, run: &Run, spec: &Spec, begun
     };
     let (output, stdout, stderr) = Output::new().map_err(pipe)?;
     let io = Io { stdin: Stdio::Null, stdout: stdout.into(), stderr: stderr.into() };
-    let mut child = worker.launcher().and_then(|launcher| launcher.spawn(spec, io)).map_err(fail)?;
-    job.spent(Phase::Box, begun);
-    let signaler = child.signaler();
+    let starting = worker.launcher().and_then(|launcher| launcher.begin(spec, io)).map_err(fail)?;
+    let signaler = starting.signaler();
     // A kill that comes too late finds nobody.
     let _guard = job.stop.on_cancel(move || drop(signaler.kill()));
+    let started = starting.finish();
+    job.check_canceled()?;
+    let mut child = started.map_err(fail)?;
+    job.spent(Phase::Box, begun);
     let (tail, exit) = job.measure(Phase::Command, || {
         let tail = output.forward(job.id, |event| job.tell(event));
         (tail, child.wait())
@@ -116,7 +131,7 @@ fn spec(
         mounts.push(sandbox::Mount { target: script.path.clone(), read_only: true, kind });
     }
     let settings = &worker.settings;
-    let (network, resolv_conf) = match (run.network, &settings.private_network) {
+    let (network, resolv_conf) = match (run.network, worker.private_network()) {
         (RunNetwork::Default, Some(private)) => (Network::Private, &private.resolv_conf),
         (RunNetwork::None, _) => (Network::None, &settings.resolv_conf),
         (RunNetwork::Default | RunNetwork::Host, _) => (Network::Host, &settings.resolv_conf),

@@ -180,12 +180,6 @@ fn lower(
     plan.ok_or_else(|| Failure::new("the Dockerfile could not be lowered"))
 }
 
-fn warn_of_host_network(lack: &str, mode: progress::Mode) {
-    if !matches!(mode, progress::Mode::Quiet | progress::Mode::Json) {
-        terminal::note(&format!("warning: RUN uses the network of this machine: {lack}"));
-    }
-}
-
 /// Runs what has to run, with progress shown and Ctrl-C ending the steps.
 fn solve(
     plan: &Plan,
@@ -200,8 +194,10 @@ fn solve(
         outputs::needs_digest(options).then(|| Ahead::start(store, plan, outputs::pack_options(options))).unzip();
     let agents = options.agents.start(store)?;
     let needs_network = |op: &Op| matches!(op, Op::Run(run) if run.network == RunNetwork::Default);
+    let (events, receiver) = mpsc::channel();
     let private_network = if plan.vertices.iter().any(|vertex| needs_network(&vertex.op)) {
-        network::private().map_err(|lack| warn_of_host_network(&lack, options.progress)).ok()
+        let warn = |lack| events.send(solver::no_private_network(lack));
+        network::private().map_err(warn).ok()
     } else {
         None
     };
@@ -216,7 +212,6 @@ fn solve(
     let worker = LocalWorker::new(store, registry, contexts, settings)?;
     let cancel = Cancel::default();
     let guard = crate::signals::cancel_on_interrupt(&cancel)?;
-    let (events, receiver) = mpsc::channel();
     let progress = Progress::start(options.progress, plan, receiver, timings);
     let solution = solver::solve(plan, &worker, &events, &cancel);
     drop(events);
