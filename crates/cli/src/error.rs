@@ -70,7 +70,9 @@ impl Failure {
 /// What the crate that failed says would help.
 fn help_of(error: &(dyn Error + 'static)) -> Option<String> {
     let of_git = || error.downcast_ref::<registry::git::GitError>().and_then(registry::git::GitError::help);
-    error.downcast_ref::<registry::Error>().and_then(registry::Error::help).or_else(of_git)
+    // The source of an error that holds its cause in a box is the box.
+    let boxed = || error.downcast_ref::<Box<registry::Error>>().map(|error| &**error);
+    error.downcast_ref::<registry::Error>().or_else(boxed).and_then(registry::Error::help).or_else(of_git)
 }
 
 /// The lines as they go to stderr.
@@ -93,5 +95,19 @@ impl fmt::Display for Failure {
 impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         Self::from_error(&error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_helps_is_said_of_boxed_causes_too() {
+        let cause =
+            registry::Error::NoCertificates { host: "registry.example".into(), doing: "resolve an image".into() };
+        let help = cause.help();
+        let failure = Failure::from_error(&solver::SolveErrorKind::Base(Box::new(cause)));
+        assert_eq!(failure.help, Vec::from_iter(help));
     }
 }
