@@ -181,7 +181,8 @@ impl Expression {
     }
 
     fn push_literal(&mut self, character: char) {
-        if self.in_class && character.is_ascii_punctuation() {
+        // `\<` and `\>` are the bounds of words.
+        if self.in_class && character.is_ascii_punctuation() && !matches!(character, '<' | '>') {
             self.text.push('\\');
             self.text.push(character);
         } else {

@@ -134,6 +134,7 @@ fn characters_classes_and_escapes() {
     check(&["[a-c]x"], &["ax", "cx"], &["dx"]);
     check(&["[^a]x"], &["bx"], &["ax"]);
     check(&["[!x]"], &["!", "x"], &["a"]);
+    check(&["[<\\>]x"], &["<x", ">x"], &["x", "ax"]);
     check(&["\\*a", "b\\[c"], &["*a", "b[c"], &["xa", "bc"]);
     check(&["{a,b}", "(c)", "d+", "e|f", "g$", "^h", "i.j"], &["{a,b}", "(c)", "d+", "e|f", "g$", "^h", "i.j"], &["a"]);
     check(&["{a,b}*", "*.x"], &["{a,b}c", ".x"], &["ac", "ax"]);
