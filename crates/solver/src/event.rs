@@ -51,7 +51,7 @@ pub enum Event {
     Finished { vertex: VertexId, elapsed: Duration, unchanged: bool },
     /// Its op failed; [`solve`](crate::solve) returns why.
     Failed { vertex: VertexId, elapsed: Duration, message: String },
-    /// A part of its work is done, well or not.
+    /// A part of its work is done, well or not. Told with what comes next, of whichever vertex.
     Spent { vertex: VertexId, phase: Phase, since: Instant, elapsed: Duration },
     /// It was stopped because something else failed or the caller asked.
     Canceled { vertex: VertexId },

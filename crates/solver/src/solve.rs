@@ -1,9 +1,12 @@
-//! Solving a plan: one thread for each action of the schedule.
+//! Solving a plan: threads that take actions from the schedule and answer it.
+//!
+//! Whoever has done an action goes on with the first one that its answer gives rise to, and leaves the others to new threads: a chain of
+//! steps stays on one thread, and waking another costs more than many an action.
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::Sender;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::Scope;
 use std::time::Instant;
 
@@ -17,7 +20,7 @@ use crate::results::{Made, Results};
 use crate::schedule::{Action, Kind, Limits, Reply, Schedule, Shape};
 use crate::session::Found;
 use crate::solution::{Outcome, Solution};
-use crate::worker::{Job, Worker};
+use crate::worker::{Events, Job, Worker};
 
 /// Commands at once. They are processes of their own, and the machine knows best how to share itself among them.
 const RUNS: usize = 64;
@@ -30,18 +33,21 @@ pub fn solve(
     cancel: &Cancel,
 ) -> Result<Solution, SolveError> {
     let results = Results::new(plan).map_err(|kind| SolveError { vertex: None, kind })?;
+    let limits = Limits { run: RUNS, io: 2 * crate::cores() };
     let build = Build {
         worker,
         results: &results,
-        events,
+        events: Events::new(events),
         stop: &Cancel::new(),
         keys: Mutex::new(vec![None; plan.vertices.len()]),
         told: Mutex::default(),
         failure: Mutex::default(),
+        schedule: Mutex::new(Schedule::new(plan.vertices.iter().map(shape).collect(), limits)),
     };
-    let finished = build.run(plan, cancel);
+    let finished = build.run(cancel);
     worker.finish();
     build.tell_unused_bases(finished);
+    build.events.flush();
     if let Some(error) = build.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(error);
     }
@@ -51,16 +57,10 @@ pub fn solve(
     results.solution().map_err(|kind| SolveError { vertex: None, kind })
 }
 
-/// What comes back to the thread that has the schedule.
-enum Message {
-    Reply(Reply),
-    Canceled,
-}
-
 struct Build<'a, W> {
     worker: &'a W,
     results: &'a Results<'a>,
-    events: &'a Sender<Event>,
+    events: Events<'a>,
     /// Turned by the caller's switch, and by the first failure.
     stop: &'a Cancel,
     /// Of what missed.
@@ -68,82 +68,82 @@ struct Build<'a, W> {
     /// Base images that something was said about.
     told: Mutex<HashSet<VertexId>>,
     failure: Mutex<Option<SolveError>>,
+    schedule: Mutex<Schedule>,
 }
 
 impl<W: Worker> Build<'_, W> {
     /// Runs the schedule to its end. True if every vertex has its result.
-    fn run(&self, plan: &Plan, cancel: &Cancel) -> bool {
-        let limits = Limits { run: RUNS, io: 2 * crate::cores() };
-        let mut schedule = Schedule::new(plan.vertices.iter().map(shape).collect(), limits);
-        let (sender, receiver) = channel();
-        let _guard = self.watch(cancel, &sender);
+    fn run(&self, cancel: &Cancel) -> bool {
+        let stop = self.stop.clone();
+        let _guard = cancel.on_cancel(move || stop.cancel());
+        let first = self.schedule().start();
+        // Ends when the last thread has.
         std::thread::scope(|scope| {
-            self.begin(scope, schedule.start(), &sender);
-            while !schedule.is_idle() {
-                self.step(scope, &mut schedule, &sender, &receiver);
+            if let Some(actions) = self.begin(scope, first) {
+                self.work(scope, actions);
             }
         });
-        schedule.is_finished()
+        self.schedule().is_finished()
     }
 
-    fn watch(&self, cancel: &Cancel, sender: &Sender<Message>) -> crate::cancel::Guard {
-        let (stop, sender) = (self.stop.clone(), sender.clone());
-        cancel.on_cancel(move || {
-            stop.cancel();
-            let _ = sender.send(Message::Canceled);
-        })
+    fn schedule(&self) -> MutexGuard<'_, Schedule> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn step<'scope>(
-        &'scope self,
-        scope: &'scope Scope<'scope, '_>,
-        schedule: &mut Schedule,
-        sender: &Sender<Message>,
-        receiver: &Receiver<Message>,
-    ) {
-        match receiver.recv() {
-            Ok(Message::Reply(reply)) => {
-                if matches!(reply, Reply::Failed(_)) {
-                    self.stop.cancel();
-                }
-                let lacks = matches!(reply, Reply::Lacks(_));
-                let actions = schedule.answer(reply);
-                if lacks && actions.is_empty() && schedule.is_idle() {
-                    self.fail(reply_vertex(reply), SolveErrorKind::Plan("a look-up that nothing can answer"));
-                }
-                self.begin(scope, actions, sender);
-            }
-            Ok(Message::Canceled) | Err(_) => schedule.stop(),
-        }
-    }
-
-    fn begin<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, actions: Vec<Action>, sender: &Sender<Message>) {
+    /// Starts a thread for each action but the first. Returns what is left to the caller, if anything is.
+    fn begin<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, actions: Vec<Action>) -> Option<Vec<Action>> {
+        let mut actions = actions.into_iter();
+        let mut left = vec![actions.next()?];
         for action in actions {
-            let to = sender.clone();
-            let thread = std::thread::Builder::new().spawn_scoped(scope, move || self.perform_and_reply(action, &to));
+            let thread = std::thread::Builder::new().spawn_scoped(scope, move || self.work(scope, vec![action]));
             if thread.is_err() {
                 // No more threads to be had: one thing after the other is slow, and works.
-                self.perform_and_reply(action, sender);
+                left.push(action);
             }
+        }
+        Some(left)
+    }
+
+    /// Does these actions, and what follows from them.
+    fn work<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, mut actions: Vec<Action>) {
+        while let Some(action) = actions.pop() {
+            let reply = self.perform_safely(action);
+            let next = self.answer(reply);
+            actions.extend(self.begin(scope, next).into_iter().flatten());
         }
     }
 
-    fn perform_and_reply(&self, action: Action, sender: &Sender<Message>) {
+    fn perform_safely(&self, action: Action) -> Reply {
         let reply = catch_unwind(AssertUnwindSafe(|| self.perform(action)));
-        let reply = reply.unwrap_or_else(|_| {
+        reply.unwrap_or_else(|_| {
             let id = action_vertex(action);
             self.fail(id, SolveErrorKind::Panicked);
             Reply::Failed(id.0 as usize)
-        });
-        let _ = sender.send(Message::Reply(reply));
+        })
+    }
+
+    /// Tells the schedule, and returns what to do next.
+    fn answer(&self, reply: Reply) -> Vec<Action> {
+        if matches!(reply, Reply::Failed(_)) {
+            self.stop.cancel();
+        }
+        let mut schedule = self.schedule();
+        if self.stop.is_canceled() {
+            schedule.stop();
+        }
+        let actions = schedule.answer(reply);
+        if matches!(reply, Reply::Lacks(_)) && actions.is_empty() && schedule.is_idle() && !self.stop.is_canceled() {
+            self.fail(reply_vertex(reply), SolveErrorKind::Plan("a look-up that nothing can answer"));
+        }
+        actions
     }
 
     fn job(&self, id: VertexId) -> Job<'_> {
-        Job { results: self.results, id, events: self.events, stop: self.stop }
+        Job { results: self.results, id, events: &self.events, stop: self.stop }
     }
 
     fn tell(&self, event: Event) {
-        let _ = self.events.send(event);
+        self.events.tell(event);
     }
 
     fn perform(&self, action: Action) -> Reply {

@@ -1,6 +1,7 @@
 //! What the threads of a build ask for.
 
 use std::sync::mpsc::Sender;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use plan::{Plan, Vertex, VertexId};
@@ -13,12 +14,43 @@ use crate::key::Key;
 use crate::results::{Made, Results};
 use crate::session::Found;
 
+/// The way to whoever shows progress. What can wait goes along with what comes next: waking a thread for each of the parts of a
+/// step costs more than most of them.
+#[derive(Debug)]
+pub(crate) struct Events<'a> {
+    to: &'a Sender<Event>,
+    waiting: Mutex<Vec<Event>>,
+}
+
+impl<'a> Events<'a> {
+    pub(crate) fn new(to: &'a Sender<Event>) -> Self {
+        Self { to, waiting: Mutex::default() }
+    }
+
+    pub(crate) fn tell(&self, event: Event) {
+        self.flush();
+        // Nobody listening is no reason to stop building.
+        let _ = self.to.send(event);
+    }
+
+    fn tell_later(&self, event: Event) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+    }
+
+    /// Tells what waits.
+    pub(crate) fn flush(&self) {
+        for event in std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner)) {
+            let _ = self.to.send(event);
+        }
+    }
+}
+
 /// One vertex, and all that is known when something is done for it.
 #[derive(Clone, Copy, Debug)]
 pub struct Job<'a> {
     pub(crate) results: &'a Results<'a>,
     pub(crate) id: VertexId,
-    pub(crate) events: &'a Sender<Event>,
+    pub(crate) events: &'a Events<'a>,
     pub(crate) stop: &'a Cancel,
 }
 
@@ -45,8 +77,12 @@ impl<'a> Job<'a> {
 
     /// Tells whoever shows progress.
     pub fn tell(&self, event: Event) {
-        // Nobody listening is no reason to stop building.
-        let _ = self.events.send(event);
+        self.events.tell(event);
+    }
+
+    /// Returns the same way, for those who outlive the job.
+    pub(crate) fn sender(&self) -> Sender<Event> {
+        self.events.to.clone()
     }
 
     /// Does a part of the work, and tells how long it took.
@@ -59,7 +95,7 @@ impl<'a> Job<'a> {
 
     /// Tells how long a part of the work took that ends now.
     pub(crate) fn spent(&self, phase: Phase, since: Instant) {
-        self.tell(Event::Spent { vertex: self.id, phase, since, elapsed: since.elapsed() });
+        self.events.tell_later(Event::Spent { vertex: self.id, phase, since, elapsed: since.elapsed() });
     }
 
     pub(crate) fn check_canceled(&self) -> Result<(), SolveErrorKind> {

@@ -37,7 +37,7 @@ impl Watcher {
     }
 
     pub(crate) fn of(job: Job<'_>) -> Self {
-        Self { vertex: Some(job.id), events: Some(job.events.clone()), stop: job.stop.clone() }
+        Self { vertex: Some(job.id), events: Some(job.sender()), stop: job.stop.clone() }
     }
 
     fn tell(&self, event: Event) {
