@@ -65,7 +65,9 @@ impl Running {
         };
         let container = Container { directory, state };
         container.save()?;
-        let trees = layers.iter().rev().map(|l| Ok(store.layer(l)?.tree().to_owned())).collect::<Result<Vec<_>>>()?;
+        let mut trees =
+            layers.iter().rev().map(|l| Ok(store.layer(l)?.tree().to_owned())).collect::<Result<Vec<_>>>()?;
+        trees.push(store.mount_points(&sandbox::MOUNT_POINTS)?);
         let rootfs = Rootfs::Overlay {
             lowers: trees,
             upper: container.directory.join("upper"),

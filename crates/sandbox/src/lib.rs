@@ -53,7 +53,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use io::{Io, Stdio};
 pub use launcher::{Launcher, Starting, spawn};
 pub use network::Pasta;
-pub use spec::{Identity, Mount, MountKind, Network, Rlimit, Rootfs, Security, Spec, TerminalSize};
+pub use spec::{Identity, MOUNT_POINTS, Mount, MountKind, Network, Rlimit, Rootfs, Security, Spec, TerminalSize};
 
 /// Must be the first call of `main`: if this process is the program executed again to start boxes, it does that, and
 /// never returns.

@@ -40,11 +40,16 @@ pub struct TerminalSize {
     pub columns: u16,
 }
 
+/// Where something is mounted in every box, relative to its root: directories (true) and files, parents first.
+pub const MOUNT_POINTS: [(&str, bool); 6] =
+    [("dev", true), ("etc", true), ("etc/hosts", false), ("etc/resolv.conf", false), ("proc", true), ("sys", true)];
+
 /// The root of the box.
 #[derive(Clone, Debug)]
 pub enum Rootfs {
-    /// An overlay mounted inside the box's mount namespace. `lowers`: topmost first. `upper` and `work` stand on one
-    /// filesystem and are empty, or hold what an earlier box of the same container left.
+    /// An overlay mounted inside the box's mount namespace. `lowers`: topmost first; where the last one
+    /// has the [`MOUNT_POINTS`], they need not be made in `upper`. `upper` and `work` stand on one filesystem and are
+    /// empty, or hold what an earlier box of the same container left.
     Overlay { lowers: Vec<PathBuf>, upper: PathBuf, work: PathBuf, read_only: bool },
     /// A directory as it is.
     Directory { path: PathBuf, read_only: bool },

@@ -21,6 +21,7 @@
 //!   containers/<id>/           upper, work, state
 //!   tmp/p-<id>/                temporary files of one process, locked while it lives
 //!   tmp/partial/<hex>          interrupted downloads
+//!   points/                    the lowest lower of every box: where /proc, /etc/hosts and the like are mounted
 //!   measured                   when its size was last looked at
 //!   removed                    which records collection took, and when
 //!   trash/                     what is to be deleted
@@ -45,6 +46,7 @@ mod lock;
 mod open;
 mod pack;
 mod partial;
+mod points;
 mod record;
 mod recover;
 mod reference;

@@ -200,8 +200,8 @@ pub(super) fn mounts_are_still(worker: &LocalWorker<'_>, job: Job<'_>, run: &Run
     Ok(true)
 }
 
-/// Linux: `OVL_MAX_STACK`.
-const MOST_LOWERS: usize = 500;
+/// Linux: `OVL_MAX_STACK`, less the mount points below all layers.
+const MOST_LOWERS: usize = 499;
 
 /// Returns the directories of a stack, topmost first; an empty one where there is nothing. Empty layers are left out.
 pub(super) fn lowers(

@@ -92,7 +92,9 @@ fn changes(worker: &LocalWorker<'_>, root: &Root, draft: &LayerDraft, stubs: &[S
         path: draft.tree().to_owned(),
         source,
     })?;
-    let ignore = stubs.iter().map(|stub| layer_path(stub)).collect::<Result<_>>()?;
+    // What was copied up of the directories that every box has counts as made for it.
+    let made = stubs.iter().map(String::as_str).chain(sandbox::MOUNT_POINTS.iter().map(|(point, _)| *point));
+    let ignore = made.map(layer_path).collect::<Result<_>>()?;
     let options = ScanOptions { overlay: worker.disk.overlay, ids: worker.disk.ids, ignore, remove: true };
     let lower: &dyn Lower = match root {
         Root::Tree(tree) => &Parent(tree),
@@ -125,7 +127,8 @@ fn spec(
     mut mounts: Vec<sandbox::Mount>,
     scratches: &mut Vec<Scratch>,
 ) -> Result<Spec> {
-    let lowers = lowers(worker, job, job.vertex().parent, scratches)?;
+    let mut lowers = lowers(worker, job, job.vertex().parent, scratches)?;
+    lowers.push(worker.store().mount_points(&sandbox::MOUNT_POINTS)?);
     if let Some(script) = &run.script {
         let kind = sandbox::MountKind::Data { bytes: script.bytes.clone(), mode: 0o755, uid: 0, gid: 0 };
         mounts.push(sandbox::Mount { target: script.path.clone(), read_only: true, kind });
