@@ -57,7 +57,8 @@ pub struct Exit {
     pub system_time: Duration,
 }
 
-/// A running box. Dropping it kills every process in it and waits until they, and their mounts, are gone.
+/// A running box. Dropping it kills every process in it and waits until they are gone; their mounts are, before the launcher
+/// starts another box.
 #[derive(Debug)]
 pub struct Child {
     pub(crate) pid: i32,

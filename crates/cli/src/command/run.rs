@@ -113,7 +113,6 @@ impl Arguments {
         // From here on the container itself keeps its layers: it may run for months, and collection need not wait.
         drop(store);
         let outcome = execute(&launcher, &running, self.interactive, self.tty);
-        drop(launcher);
         let outcome = outcome.map_err(|failure| emulation::explain(failure, &config.platform()));
         let code = match &outcome {
             Ok(code) => *code,
@@ -124,6 +123,8 @@ impl Arguments {
         } else {
             running.exited(code.into())?;
         }
+        // It takes the mounts down meanwhile.
+        drop(launcher);
         outcome.map(ExitCode::from)
     }
 

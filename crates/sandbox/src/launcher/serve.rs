@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -22,7 +23,20 @@ struct Spare {
     class: Class,
     process: Forked,
     handoff: OwnedFd,
+    mounts: Option<File>,
 }
+
+/// A box that was asked for.
+struct Running {
+    /// Where to say how it has ended.
+    life: OwnedFd,
+    /// Its mount namespace. Taking that down takes as long as all else that a process does to end, and is done here once its owner has
+    /// been told; without, by the process itself. Before another request is answered it is gone.
+    _mounts: Option<File>,
+}
+
+/// How long the box that was asked for last is left alone at most: its setup takes less, unless it waits for a network.
+const PATIENCE: Duration = Duration::from_millis(3);
 
 struct Server {
     shared: Shared,
@@ -30,9 +44,11 @@ struct Server {
     socket: OwnedFd,
     /// Readable when a child has ended.
     signals: OwnedFd,
-    /// Where to say how a box has ended, by process id.
-    running: HashMap<i32, OwnedFd>,
+    /// By process id.
+    running: HashMap<i32, Running>,
     spare: Option<Spare>,
+    /// Of each box that is being set up: hung up once its command runs.
+    starting: Vec<OwnedFd>,
     /// What the next box will probably be like: as the last one. `None` if there will be none.
     expected: Option<Class>,
     once: bool,
@@ -91,26 +107,42 @@ impl Server {
         let filter = Filter::new(ids.identity == Identity::SingleId);
         let shared = Shared { ids, filter };
         let running = HashMap::new();
-        Ok(Self { shared, socket, signals, running, spare: None, expected, once, pasta, connection: None })
+        Ok(Self {
+            shared,
+            socket,
+            signals,
+            running,
+            spare: None,
+            starting: Vec::new(),
+            expected,
+            once,
+            pasta,
+            connection: None,
+        })
     }
 
     fn run(&mut self) {
         loop {
-            // With nothing else to do, make ready for the next request.
+            // With nothing else to do, make ready for the next request. Two boxes that mount at the same time hinder each other, so
+            // the one that somebody waits for goes first.
             let wants_spare = self.spare.is_none() && self.expected.is_some();
-            let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-            let mut watched = [PollFd::new(&self.socket, PollFlags::IN), PollFd::new(&self.signals, PollFlags::IN)];
-            if poll(&mut watched, wants_spare.then_some(&at_once)).is_err() {
-                continue;
-            }
-            let [request, ended] = watched.map(|watched| !watched.revents().is_empty());
+            let patience = if self.starting.is_empty() { Duration::ZERO } else { PATIENCE };
+            let timeout = Timespec { tv_sec: 0, tv_nsec: patience.as_nanos() as _ };
+            let mut watched = vec![PollFd::new(&self.socket, PollFlags::IN), PollFd::new(&self.signals, PollFlags::IN)];
+            watched.extend(self.starting.iter().map(|handoff| PollFd::new(handoff, PollFlags::empty())));
+            let Ok(ready) = poll(&mut watched, wants_spare.then_some(&timeout)) else { continue };
+            let mut happened = watched.iter().map(|watched| !watched.revents().is_empty());
+            let (request, ended) = (happened.next() == Some(true), happened.next() == Some(true));
+            let started: Vec<bool> = happened.collect();
+            let mut started = started.into_iter();
+            self.starting.retain(|_| started.next() == Some(false));
             if request && !self.answer() {
                 return;
             }
             if ended {
                 self.reap();
             }
-            if !request && !ended && wants_spare {
+            if ready == 0 && wants_spare {
                 self.spare = self.expected.and_then(|class| self.make(class).ok());
                 if self.spare.is_none() {
                     self.expected = None;
@@ -130,11 +162,11 @@ impl Server {
         let (Some(class), Some(life)) = (read_request(&buffer[..count]), descriptors.next()) else { return true };
         let handed: Vec<OwnedFd> = descriptors.collect();
         match self.start(class, &handed) {
-            Ok(process) => {
+            Ok((process, mounts)) => {
                 let mut message = vec![life::STARTED];
                 message.extend(process.pid.to_le_bytes());
                 let _ = channel::send_packet(&life, &message, &[process.pidfd.as_fd()]);
-                self.running.insert(process.pid, life);
+                self.running.insert(process.pid, Running { life, _mounts: mounts });
                 self.expected = (!self.once).then_some(class);
             }
             Err(error) => {
@@ -147,7 +179,7 @@ impl Server {
     }
 
     /// Hands `handed` to a box of this class: the one that waits, or a new one.
-    fn start(&mut self, class: Class, handed: &[OwnedFd]) -> Result<Forked> {
+    fn start(&mut self, class: Class, handed: &[OwnedFd]) -> Result<(Forked, Option<File>)> {
         let mut handed: Vec<_> = handed.iter().map(AsFd::as_fd).collect();
         if class.network == Network::Private && self.connection.is_none() {
             self.connection = Some(self.connect()?);
@@ -158,11 +190,13 @@ impl Server {
         if let Some(spare) = self.spare.take_if(|spare| spare.class == class)
             && channel::send_packet(&spare.handoff, &[0], &handed).is_ok()
         {
-            return Ok(spare.process);
+            self.starting.push(spare.handoff);
+            return Ok((spare.process, spare.mounts));
         }
         let spare = self.make(class)?;
         channel::send_packet(&spare.handoff, &[0], &handed).doing(|| "handing over to the box".into())?;
-        Ok(spare.process)
+        self.starting.push(spare.handoff);
+        Ok((spare.process, spare.mounts))
     }
 
     fn make(&self, class: Class) -> Result<Spare> {
@@ -171,7 +205,8 @@ impl Server {
         let network = connection.map(|connection| connection.namespace.as_fd());
         let process = sys::fork_into(class.namespaces(), || setup::run(&self.shared, class, network, remote))
             .map_err(|source| Error::Setup { doing: "making the namespaces of a box".into(), source })?;
-        Ok(Spare { class, process, handoff })
+        let mounts = File::open(format!("/proc/{}/ns/mnt", process.pid)).ok();
+        Ok(Spare { class, process, handoff, mounts })
     }
 
     fn connect(&self) -> Result<Connection> {
@@ -186,8 +221,8 @@ impl Server {
         let mut pending = [0; 1024];
         let _ = rustix::io::read(&self.signals, &mut pending);
         while let Some(reaped) = sys::wait(-1, libc::WNOHANG) {
-            if let Some(life) = self.running.remove(&reaped.pid) {
-                let _ = channel::send_packet(&life, &exit_message(&reaped), &[]);
+            if let Some(running) = self.running.remove(&reaped.pid) {
+                let _ = channel::send_packet(&running.life, &exit_message(&reaped), &[]);
             } else if self.spare.as_ref().is_some_and(|spare| spare.process.pid == reaped.pid) {
                 self.spare = None;
                 self.expected = None;
@@ -195,7 +230,9 @@ impl Server {
         }
     }
 
-    /// Kills what is left and waits for it.
+    /// Kills what is left, and waits for the boxes, whose mounts end with them. Nobody needs to wait for the rest: the box that was
+    /// not asked for has nothing mounted but what is its own, and the kernel takes tens of milliseconds to take down the
+    /// device of a private network.
     fn end(&mut self) {
         if let Some(spare) = self.spare.take() {
             let _ = sys::signal_pidfd(&spare.process.pidfd, libc::SIGKILL);
@@ -206,7 +243,9 @@ impl Server {
         for pid in self.running.keys() {
             let _ = sys::kill(*pid, libc::SIGKILL);
         }
-        while sys::wait(-1, 0).is_some() {}
+        for pid in self.running.keys() {
+            let _ = sys::wait(*pid, 0);
+        }
     }
 }
 

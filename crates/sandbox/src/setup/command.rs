@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::io;
 
 use rustix::fs::{CWD, Gid, Mode, Uid, mkdir};
+use rustix::io::Errno;
 
 use super::user::User;
 use crate::error::{Doing, Error, Result};
@@ -51,6 +52,10 @@ impl Command {
     pub(super) fn execute(&self) -> Error {
         let mut refused = None;
         for candidate in &self.candidates {
+            // execve(2) does much before it finds that there is no such file.
+            if self.in_path && !exists(candidate) {
+                continue;
+            }
             let error = sys::execve(candidate, &self.argv, &self.env);
             match error.raw_os_error() {
                 Some(libc::ENOENT | libc::ENOTDIR) if !exists(candidate) => {}
@@ -71,8 +76,9 @@ impl Command {
     }
 }
 
+/// True if something has the name, or may have: a directory on the way there can be closed to the user.
 fn exists(path: &CString) -> bool {
-    rustix::fs::stat(path.as_c_str()).is_ok()
+    !matches!(rustix::fs::stat(path.as_c_str()), Err(Errno::NOENT | Errno::NOTDIR))
 }
 
 fn text(text: &str, what: &str) -> Result<CString> {
@@ -88,7 +94,7 @@ pub(super) fn enter_directory(path: &str, user: &User) -> Result<()> {
         return Err(Error::Invalid(format!("the working directory `{path}` is not absolute")));
     }
     match rustix::process::chdir(path) {
-        Err(rustix::io::Errno::NOENT) => make_directories(path, user).and_then(|()| Ok(rustix::process::chdir(path)?)),
+        Err(Errno::NOENT) => make_directories(path, user).and_then(|()| Ok(rustix::process::chdir(path)?)),
         other => other.map_err(Into::into),
     }
     .doing(|| format!("entering the working directory {path}"))
@@ -105,7 +111,7 @@ fn make_directories(path: &str, user: &User) -> io::Result<()> {
                 let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
                 rustix::fs::chownat(CWD, &prefix, Some(uid), Some(gid), rustix::fs::AtFlags::SYMLINK_NOFOLLOW)?;
             }
-            Err(rustix::io::Errno::EXIST) => {}
+            Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
     }
