@@ -58,7 +58,7 @@ fn golden() {
     let tree = sample();
     let packed = pack_with(&tree.index(), |path| tree.open(path), &mut out, &PackOptions::default()).unwrap();
     assert_eq!(packed.digest, Digest::of(&out));
-    assert_eq!(packed.digest.hex(), "31d09bb3b02c5b7cde42feea2fa04b527d9406d7cee96ee0e2f131737b7af219");
+    assert_eq!(packed.digest.hex(), "8889bf5d18977d73706a3aa0af6a53cb9211e64db1dbcf0add010adbbfa4ae63");
 }
 
 #[test]

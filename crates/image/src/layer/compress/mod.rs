@@ -38,8 +38,9 @@ impl Default for Compression {
 }
 
 impl Compression {
-    /// gzip as every registry and runtime reads it.
-    pub const GZIP: Self = Self::Gzip { level: 6 };
+    /// gzip as every registry and runtime reads it. On a Debian root file system libdeflate's level 5 takes four fifths of the time of level 6
+    /// for half a percent more bytes, which are fewer than those of zlib at its own level 6.
+    pub const GZIP: Self = Self::Gzip { level: 5 };
     /// zstd at its own default level.
     pub const ZSTD: Self = Self::Zstd { level: 3 };
 
