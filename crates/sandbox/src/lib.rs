@@ -29,7 +29,7 @@
 //! kills what it started, and so does one that is killed. Mounts go with the last process of their namespace.
 //!
 //! Boxes with [`Network::Private`] share one network namespace per launcher, which `pasta` connects; it is made when the first of
-//! them is asked for, and a command starts only when it is connected.
+//! them is asked for. A command starts before it is connected, and waits when it makes a socket that could lead out.
 //!
 //! Without root, [`userns::enter`] comes first: it executes this program again as root of a user namespace, where all of
 //! the above works the same, except that device nodes and `/sys` are mounted from the host.

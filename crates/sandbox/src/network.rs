@@ -16,7 +16,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, recv};
 
 use crate::channel;
@@ -110,15 +110,29 @@ impl Connection {
 
 /// Waits until the namespace is connected.
 pub(crate) fn wait_for(outcome: &OwnedFd) -> Result<()> {
+    look(outcome, None).map(drop)
+}
+
+/// Whether the namespace is connected by now.
+pub(crate) fn is_connected(outcome: &OwnedFd) -> Result<bool> {
+    look(outcome, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))
+}
+
+/// True once the namespace is connected, false if that takes longer than `patience`.
+fn look(outcome: &OwnedFd, patience: Option<&Timespec>) -> Result<bool> {
     let mut message = [0; REASON];
     // Of several that wait in recv(2), a message wakes one; of those in poll(2), all.
     let received = rustix::io::retry_on_intr(|| {
-        poll(&mut [PollFd::new(outcome, PollFlags::IN)], None)?;
-        recv(outcome, &mut message, RecvFlags::PEEK)
+        if poll(&mut [PollFd::new(outcome, PollFlags::IN)], patience)? == 0 {
+            return Ok(None);
+        }
+        recv(outcome, &mut message, RecvFlags::PEEK).map(|(_, count)| Some(count))
     });
-    let (_, count) = received.map_err(|source| Error::Network(format!("waiting for it: {source}")))?;
+    let Some(count) = received.map_err(|source| Error::Network(format!("waiting for it: {source}")))? else {
+        return Ok(false);
+    };
     match message[..count].split_first() {
-        Some((b'k', _)) => Ok(()),
+        Some((b'k', _)) => Ok(true),
         Some((_, why)) => Err(Error::Network(String::from_utf8_lossy(why).into_owned())),
         None => Err(Error::Network("pasta was ended".into())),
     }

@@ -139,6 +139,42 @@ pub(crate) fn install_filter(program: &[Instruction]) -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) }).map(drop)
 }
 
+/// Like [`install_filter`]; whoever holds the descriptor is told of calls that the filter answers with
+/// `SECCOMP_RET_USER_NOTIF`, and decides what becomes of them.
+pub(crate) fn install_filter_with_listener(program: &[Instruction]) -> io::Result<OwnedFd> {
+    let length = u16::try_from(program.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+    let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
+    let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    // SAFETY: as above; the result is a descriptor that nothing else owns.
+    unsafe {
+        let fd = check(libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program))?;
+        Ok(OwnedFd::from_raw_fd(fd as RawFd))
+    }
+}
+
+/// A system call that waits for whoever listens to its filter.
+#[derive(Debug)]
+pub(crate) struct Asked(u64);
+
+/// Takes the next call that waits (`SECCOMP_IOCTL_NOTIF_RECV`).
+pub(crate) fn asked(listener: impl AsFd) -> io::Result<Asked> {
+    // SAFETY: plain old data, zero as the kernel demands.
+    let mut notification: libc::seccomp_notif = unsafe { MaybeUninit::zeroed().assume_init() };
+    let listener = listener.as_fd().as_raw_fd();
+    // SAFETY: the kernel writes one `struct seccomp_notif`, whose size is part of the request's number.
+    check(unsafe { libc::ioctl(listener, libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut notification) })?;
+    Ok(Asked(notification.id))
+}
+
+/// Lets the kernel do a call that waits (`SECCOMP_USER_NOTIF_FLAG_CONTINUE`).
+pub(crate) fn let_go_on(listener: impl AsFd, asked: Asked) -> io::Result<()> {
+    let flags = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32;
+    let mut response = libc::seccomp_notif_resp { id: asked.0, val: 0, error: 0, flags };
+    let listener = listener.as_fd().as_raw_fd();
+    // SAFETY: the kernel reads one `struct seccomp_notif_resp`, whose size is part of the request's number.
+    check(unsafe { libc::ioctl(listener, libc::SECCOMP_IOCTL_NOTIF_SEND, &raw mut response) }).map(drop)
+}
+
 /// Brings the loopback interface of this network namespace up.
 pub(crate) fn raise_loopback() -> io::Result<()> {
     // SAFETY: makes a descriptor, which the next line owns.

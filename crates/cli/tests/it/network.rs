@@ -45,7 +45,7 @@ fn a_private_network_does_not_reach_loopback_of_the_host() {
     let wide = everywhere.local_addr().expect("an address").port();
     let built = env.build(&format!(
         "FROM busybox\n\
-         RUN readlink /proc/self/ns/net >/first; ls /sys/class/net | grep -v lo\n\
+         RUN readlink /proc/self/ns/net >/first; ip link >/dev/null; ls /sys/class/net | grep -v lo\n\
          RUN readlink /proc/self/ns/net >/second; gateway=$(ip route | sed -n 's/^default via \\([^ ]*\\).*/\\1/p'); \\\n\
          \x20   own=$(ip -4 -o addr show scope global | sed 's/.*inet \\([^/]*\\).*/\\1/'); \\\n\
          \x20   test -n \"$gateway\" && test -n \"$own\" || exit 3; \\\n\
@@ -117,7 +117,7 @@ fn tools(env: &TestEnv, pasta: Option<&str>) -> PathBuf {
 fn a_pasta_that_fails_is_done_without() {
     let env = TestEnv::with_busybox();
     let stages: String =
-        (0..3).map(|n| format!("FROM busybox AS s{n}\nRUN readlink /proc/self/ns/net >/{n}\n")).collect();
+        (0..3).map(|n| format!("FROM busybox AS s{n}\nRUN ip link; readlink /proc/self/ns/net >/{n}\n")).collect();
     let copies: String = (0..3).map(|n| format!("COPY --from=s{n} /{n} /\n")).collect();
     env.file("Dockerfile", format!("{stages}FROM busybox\n{copies}RUN ls / >/last\n"));
     let tools = tools(&env, Some("echo Sorry, no route. >&2; exit 1"));
@@ -137,7 +137,7 @@ fn nobody_has_to_wait_for_a_pasta_that_hangs() {
     if !is_private(&env) {
         return without_pasta(&env);
     }
-    env.file("Dockerfile", "FROM busybox\nRUN true\n");
+    env.file("Dockerfile", "FROM busybox\nRUN ip link\n");
     let begun = env.path("begun");
     let tools = tools(&env, Some(&format!("echo $$ >{}; while :; do /bin/sleep 1; done", begun.display())));
     let mut command = env.command(["build", "--progress=plain", "."]);
@@ -152,6 +152,48 @@ fn nobody_has_to_wait_for_a_pasta_that_hangs() {
     kiln.stderr.take().expect("a pipe").read_to_string(&mut said).expect("output");
     assert_eq!(kiln.wait().expect("an end").code(), Some(130), "{said}");
     assert!(said.contains("CANCELED"), "{said}");
+}
+
+#[test]
+fn a_command_waits_for_its_network_once_it_needs_it() {
+    let env = TestEnv::with_busybox();
+    if !is_private(&env) {
+        return without_pasta(&env);
+    }
+    env.file("Dockerfile", "FROM busybox\nRUN ls / && echo >/ran\nRUN cat /ran && ip route >/routes\n");
+    let connect = env.path("connect");
+    // Not before the first command has run: it would wait for ever if it waited.
+    let slow = format!("while ! test -e {}; do /bin/sleep 0.01; done; exec /usr/bin/pasta \"$@\"", connect.display());
+    let tools = tools(&env, Some(&slow));
+    let mut command = env.command(["build", "--progress=plain", "-t", "test", "."]);
+    command.env("PATH", format!("{}:/usr/bin", tools.display())).stdin(Stdio::null()).stderr(Stdio::piped());
+    let mut kiln = command.spawn().expect("kiln starts");
+    let mut said = String::new();
+    let mut pipe = kiln.stderr.take().expect("a pipe");
+    let mut buffer = [0; 256];
+    while !said.contains("#2 DONE") {
+        let count = pipe.read(&mut buffer).expect("output");
+        assert_ne!(count, 0, "{said}");
+        said += &String::from_utf8_lossy(&buffer[..count]);
+    }
+    std::fs::write(connect, "").expect("a file");
+    pipe.read_to_string(&mut said).expect("output");
+    assert!(kiln.wait().expect("an end").success(), "{said}");
+    assert!(!said.contains(WARNING), "{said}");
+    assert!(env.sh("cat /routes").contains("default via"), "{said}");
+}
+
+#[test]
+fn a_command_that_needs_no_network_does_not_wait_for_it() {
+    let env = TestEnv::with_busybox();
+    if !is_private(&env) {
+        return without_pasta(&env);
+    }
+    let tools = tools(&env, Some("while :; do /bin/sleep 1; done"));
+    env.file("Dockerfile", "FROM busybox\nRUN ls /\nRUN ls /bin\n");
+    let mut command = env.command(["build", "--progress=plain", "."]);
+    let built = ran(command.env("PATH", &tools).output().expect("kiln starts")).ok();
+    assert!(!built.stderr.contains(WARNING), "{}", built.stderr);
 }
 
 /// The network of the machine, and a warning.

@@ -1,6 +1,7 @@
 //! The process that starts boxes, from outside.
 
 mod serve;
+mod waiting;
 
 use std::ffi::OsString;
 use std::io;
@@ -105,7 +106,8 @@ impl Launcher {
         self.begin(spec, io)?.finish()
     }
 
-    /// Starts a box, and returns before its command runs: that can take as long as a network needs to be connected.
+    /// Starts a box, and returns before its command runs: where calls cannot be held back, that can take as long as a network
+    /// needs to be connected.
     ///
     /// # Errors
     /// If there is no box.
@@ -233,6 +235,10 @@ fn receive_start(socket: &OwnedFd) -> Result<(i32, OwnedFd)> {
 pub(crate) fn receive_exit(socket: &OwnedFd, stubs: &[String]) -> Result<Exit> {
     let (bytes, _) = receive_life(socket)?;
     let mut message = wire::Reader(&bytes);
+    if bytes.first() == Some(&life::FAILED) {
+        let _ = message.u8();
+        return Err(wire::read_error(&mut message).unwrap_or(Error::LauncherGone));
+    }
     let read = || -> Option<Exit> {
         (message.u8()? == life::EXITED).then_some(())?;
         let status = message.i32()?;

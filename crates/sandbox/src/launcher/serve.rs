@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::waiting::Waiting;
 use super::{ONCE, life, read_request};
 use crate::error::{Doing, Error, Result};
 use crate::network::Connection;
@@ -26,6 +27,22 @@ struct Spare {
     mounts: Option<File>,
 }
 
+/// A box that is being set up.
+struct Starting {
+    pid: i32,
+    /// Hung up once the command runs.
+    handoff: OwnedFd,
+}
+
+/// What can happen to a [`Server`].
+enum Watched {
+    Requests,
+    Signals,
+    Starting(usize),
+    Waiting(usize),
+    Network,
+}
+
 /// A box that was asked for.
 struct Running {
     /// Where to say how it has ended.
@@ -33,6 +50,8 @@ struct Running {
     /// Its mount namespace. Taking that down takes as long as all else that a process does to end, and is done here once its owner has
     /// been told; without, by the process itself. Before another request is answered it is gone.
     _mounts: Option<File>,
+    /// Why it was killed: it asked for a network that there is not.
+    lacks_network: Option<String>,
 }
 
 /// How long the box that was asked for last is left alone at most: its setup takes less, unless it waits for a network.
@@ -47,8 +66,8 @@ struct Server {
     /// By process id.
     running: HashMap<i32, Running>,
     spare: Option<Spare>,
-    /// Of each box that is being set up: hung up once its command runs.
-    starting: Vec<OwnedFd>,
+    starting: Vec<Starting>,
+    waiting: Vec<Waiting>,
     /// What the next box will probably be like: as the last one. `None` if there will be none.
     expected: Option<Class>,
     once: bool,
@@ -105,7 +124,7 @@ impl Server {
         let signals = interesting.descriptor().doing(|| "watching for signals".into())?;
         let ids = Ids::current();
         let filter = Filter::new(ids.identity == Identity::SingleId);
-        let shared = Shared { ids, filter };
+        let shared = Shared { ids, filter, asking_filter: None };
         let running = HashMap::new();
         Ok(Self {
             shared,
@@ -114,6 +133,7 @@ impl Server {
             running,
             spare: None,
             starting: Vec::new(),
+            waiting: Vec::new(),
             expected,
             once,
             pasta,
@@ -127,26 +147,77 @@ impl Server {
             // the one that somebody waits for goes first.
             let wants_spare = self.spare.is_none() && self.expected.is_some();
             let patience = if self.starting.is_empty() { Duration::ZERO } else { PATIENCE };
-            let timeout = Timespec { tv_sec: 0, tv_nsec: patience.as_nanos() as _ };
-            let mut watched = vec![PollFd::new(&self.socket, PollFlags::IN), PollFd::new(&self.signals, PollFlags::IN)];
-            watched.extend(self.starting.iter().map(|handoff| PollFd::new(handoff, PollFlags::empty())));
-            let Ok(ready) = poll(&mut watched, wants_spare.then_some(&timeout)) else { continue };
-            let mut happened = watched.iter().map(|watched| !watched.revents().is_empty());
-            let (request, ended) = (happened.next() == Some(true), happened.next() == Some(true));
-            let started: Vec<bool> = happened.collect();
-            let mut started = started.into_iter();
-            self.starting.retain(|_| started.next() == Some(false));
-            if request && !self.answer() {
-                return;
-            }
-            if ended {
-                self.reap();
-            }
-            if ready == 0 && wants_spare {
+            let happened = self.wait(wants_spare.then_some(patience));
+            if happened.is_empty() && wants_spare {
                 self.spare = self.expected.and_then(|class| self.make(class).ok());
                 if self.spare.is_none() {
                     self.expected = None;
                 }
+            }
+            // From the end: what is removed moves what comes after it.
+            for what in happened.into_iter().rev() {
+                match what {
+                    Watched::Requests if !self.answer() => return,
+                    Watched::Requests => {}
+                    Watched::Signals => self.reap(),
+                    Watched::Starting(at) => self.started(at),
+                    Watched::Waiting(at) if !self.waiting[at].take() => drop(self.waiting.remove(at)),
+                    Watched::Waiting(_) | Watched::Network => self.tell_of_network(),
+                }
+            }
+        }
+    }
+
+    /// Waits until something happens, but no longer than `patience`. What is watched last comes last.
+    fn wait(&self, patience: Option<Duration>) -> Vec<Watched> {
+        let mut places = vec![Watched::Requests, Watched::Signals];
+        let mut watched = vec![PollFd::new(&self.socket, PollFlags::IN), PollFd::new(&self.signals, PollFlags::IN)];
+        for (at, starting) in self.starting.iter().enumerate() {
+            places.push(Watched::Starting(at));
+            watched.push(PollFd::new(&starting.handoff, PollFlags::IN));
+        }
+        for (at, waiting) in self.waiting.iter().enumerate() {
+            places.push(Watched::Waiting(at));
+            watched.push(PollFd::from_borrowed_fd(waiting.descriptor(), PollFlags::IN));
+        }
+        if let Some(connection) = &self.connection
+            && self.waiting.iter().any(Waiting::wants_network)
+        {
+            places.push(Watched::Network);
+            watched.push(PollFd::new(&connection.outcome, PollFlags::IN));
+        }
+        let timeout = patience.map(|patience| Timespec { tv_sec: 0, tv_nsec: patience.subsec_nanos().into() });
+        // An interrupted call is as good as one that found nothing.
+        let _ = poll(&mut watched, timeout.as_ref());
+        let happened = places.into_iter().zip(&watched).filter(|(_, watched)| !watched.revents().is_empty());
+        happened.map(|(place, _)| place).collect()
+    }
+
+    /// A box that was being set up says that it does not wait for its network, or has closed the socket: its command runs.
+    fn started(&mut self, at: usize) {
+        let Starting { pid, handoff } = &self.starting[at];
+        match channel::receive_packet(handoff, &mut [0]) {
+            Ok((1.., mut descriptors)) => {
+                self.waiting.extend(descriptors.pop().map(|listener| Waiting::new(*pid, listener)));
+            }
+            _ => drop(self.starting.remove(at)),
+        }
+    }
+
+    /// Once it is known whether there is a network, lets those go on who asked for it, or kills them.
+    fn tell_of_network(&mut self) {
+        let Some(connection) = &self.connection else { return };
+        match network::is_connected(&connection.outcome) {
+            Ok(false) => {}
+            Ok(true) => self.waiting.iter_mut().for_each(Waiting::go_on),
+            Err(error) => {
+                for waiting in self.waiting.iter().filter(|waiting| waiting.wants_network()) {
+                    if let Some(running) = self.running.get_mut(&waiting.pid) {
+                        running.lacks_network = Some(network::reason(&error));
+                        let _ = sys::kill(waiting.pid, libc::SIGKILL);
+                    }
+                }
+                self.waiting.retain(|waiting| !waiting.wants_network());
             }
         }
     }
@@ -166,13 +237,11 @@ impl Server {
                 let mut message = vec![life::STARTED];
                 message.extend(process.pid.to_le_bytes());
                 let _ = channel::send_packet(&life, &message, &[process.pidfd.as_fd()]);
-                self.running.insert(process.pid, Running { life, _mounts: mounts });
+                self.running.insert(process.pid, Running { life, _mounts: mounts, lacks_network: None });
                 self.expected = (!self.once).then_some(class);
             }
             Err(error) => {
-                let mut message = wire::Writer(vec![life::FAILED]);
-                wire::write_error(&mut message, &error);
-                let _ = channel::send_packet(&life, &message.0, &[]);
+                let _ = channel::send_packet(&life, &failure_message(&error), &[]);
             }
         }
         true
@@ -183,6 +252,7 @@ impl Server {
         let mut handed: Vec<_> = handed.iter().map(AsFd::as_fd).collect();
         if class.network == Network::Private && self.connection.is_none() {
             self.connection = Some(self.connect()?);
+            self.shared.asking_filter = Some(Filter::asking(self.shared.ids.identity == Identity::SingleId));
         }
         if let Some(connection) = self.connection.as_ref().filter(|_| class.network == Network::Private) {
             handed.push(connection.outcome.as_fd());
@@ -190,12 +260,12 @@ impl Server {
         if let Some(spare) = self.spare.take_if(|spare| spare.class == class)
             && channel::send_packet(&spare.handoff, &[0], &handed).is_ok()
         {
-            self.starting.push(spare.handoff);
+            self.starting.push(Starting { pid: spare.process.pid, handoff: spare.handoff });
             return Ok((spare.process, spare.mounts));
         }
         let spare = self.make(class)?;
         channel::send_packet(&spare.handoff, &[0], &handed).doing(|| "handing over to the box".into())?;
-        self.starting.push(spare.handoff);
+        self.starting.push(Starting { pid: spare.process.pid, handoff: spare.handoff });
         Ok((spare.process, spare.mounts))
     }
 
@@ -222,7 +292,11 @@ impl Server {
         let _ = rustix::io::read(&self.signals, &mut pending);
         while let Some(reaped) = sys::wait(-1, libc::WNOHANG) {
             if let Some(running) = self.running.remove(&reaped.pid) {
-                let _ = channel::send_packet(&running.life, &exit_message(&reaped), &[]);
+                let message = match running.lacks_network {
+                    Some(why) => failure_message(&Error::Network(why)),
+                    None => exit_message(&reaped),
+                };
+                let _ = channel::send_packet(&running.life, &message, &[]);
             } else if self.spare.as_ref().is_some_and(|spare| spare.process.pid == reaped.pid) {
                 self.spare = None;
                 self.expected = None;
@@ -247,6 +321,12 @@ impl Server {
             let _ = sys::wait(*pid, 0);
         }
     }
+}
+
+fn failure_message(error: &Error) -> Vec<u8> {
+    let mut message = wire::Writer(vec![life::FAILED]);
+    wire::write_error(&mut message, error);
+    message.0
 }
 
 fn exit_message(reaped: &Reaped) -> Vec<u8> {

@@ -42,6 +42,10 @@ enum Action {
     Personality,
     /// All address families except those that a container has no use for and that reach into the host.
     Socket,
+    /// The same, but the families that lead to a network ask first.
+    SocketAsks,
+    /// `socketcall(2)`, whose arguments are out of reach: making a socket asks first.
+    SocketCallAsks,
 }
 
 /// Calls that would fail in a user namespace with a single id, because there is no other id to change to. They do nothing
@@ -81,11 +85,20 @@ pub(crate) struct Filter(Vec<Instruction>);
 impl Filter {
     /// Compiles the default profile; with `single_id`, calls that need other ids succeed without effect.
     pub(crate) fn new(single_id: bool) -> Self {
+        Self::compile(single_id, false)
+    }
+
+    /// Compiles the same for a box that waits for its network: who makes a socket that needs it has to ask.
+    pub(crate) fn asking(single_id: bool) -> Self {
+        Self::compile(single_id, true)
+    }
+
+    fn compile(single_id: bool, asks: bool) -> Self {
         let mut program = Assembler::default();
         // Calls of another architecture: there is no table for them.
         let mut otherwise = program.answer(errno(libc::EPERM));
         for (architecture, column) in architectures().into_iter().rev() {
-            program.tree(&ranges(&actions(column, single_id), default_of), expand);
+            program.tree(&ranges(&actions(column, single_id, asks), default_of), expand);
             let tree = program.load(NUMBER);
             otherwise = program.branch(libc::BPF_JEQ, architecture, tree, otherwise);
         }
@@ -114,11 +127,15 @@ fn default_of(number: u32) -> Action {
     Action::Return(errno(if number <= LAST_KNOWN { libc::EPERM } else { libc::ENOSYS }))
 }
 
-fn actions(column: Column, single_id: bool) -> BTreeMap<u32, Action> {
+fn actions(column: Column, single_id: bool, asks: bool) -> BTreeMap<u32, Action> {
     let mut actions = BTreeMap::new();
     for row in ALLOWED {
         let pretend = single_id && PRETEND.contains(&row.0);
-        actions.insert(column(row), Action::Return(if pretend { errno(0) } else { ALLOW }));
+        let action = match row.0 {
+            "socketcall" if asks => Action::SocketCallAsks,
+            _ => Action::Return(if pretend { errno(0) } else { ALLOW }),
+        };
+        actions.insert(column(row), action);
     }
     for row in CONDITIONAL {
         let action = match row.0 {
@@ -126,6 +143,7 @@ fn actions(column: Column, single_id: bool) -> BTreeMap<u32, Action> {
             // Its flags lie in memory, out of reach for a filter; C libraries then fall back on clone.
             "clone3" => Action::Return(errno(libc::ENOSYS)),
             "personality" => Action::Personality,
+            "socket" if asks => Action::SocketAsks,
             _ => Action::Socket,
         };
         actions.insert(column(row), action);
@@ -140,6 +158,10 @@ const PERSONALITIES: [u32; 5] = [0, 0x8, 0x2_0000, 0x2_0008, 0xFFFF_FFFF];
 /// DECnet, ECONET, ATM SVC, IrDA, WANPIPE, IUCV, CAIF, ALG, VSOCK; and everything from the 47th family on.
 const REFUSED_FAMILIES: [u32; 9] = [12, 19, 20, 23, 25, 34, 37, 38, 40];
 const FIRST_UNKNOWN_FAMILY: u32 = 46;
+/// IPv4, IPv6, netlink (which tells of interfaces and routes), and packets.
+const NETWORK_FAMILIES: [u32; 4] = [2, 10, 16, 17];
+/// `SYS_SOCKET` of linux/net.h.
+const SOCKETCALL_SOCKET: u32 = 1;
 
 /// Writes the conditions of `action`, which are looked at once its number is known.
 fn expand(program: &mut Assembler, action: Action) -> Label {
@@ -156,6 +178,18 @@ fn expand(program: &mut Assembler, action: Action) -> Label {
             let known =
                 REFUSED_FAMILIES.iter().fold(allow, |next, value| program.branch(libc::BPF_JEQ, *value, refuse, next));
             program.branch(libc::BPF_JGE, FIRST_UNKNOWN_FAMILY, refuse, known);
+        }
+        Action::SocketAsks => {
+            let ask = program.answer(libc::SECCOMP_RET_USER_NOTIF);
+            let known =
+                REFUSED_FAMILIES.iter().fold(allow, |next, value| program.branch(libc::BPF_JEQ, *value, refuse, next));
+            let known =
+                NETWORK_FAMILIES.iter().fold(known, |next, value| program.branch(libc::BPF_JEQ, *value, ask, next));
+            program.branch(libc::BPF_JGE, FIRST_UNKNOWN_FAMILY, refuse, known);
+        }
+        Action::SocketCallAsks => {
+            let ask = program.answer(libc::SECCOMP_RET_USER_NOTIF);
+            program.branch(libc::BPF_JEQ, SOCKETCALL_SOCKET, ask, allow);
         }
     }
     program.load(ARGUMENT_0)

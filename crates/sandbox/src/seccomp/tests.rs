@@ -52,6 +52,27 @@ fn expected(column: Column, number: u32, argument: u32) -> u32 {
     }
 }
 
+/// Whoever waits for a network asks for each socket that needs one, and for nothing else.
+#[test]
+fn sockets_of_networks_ask() {
+    let (plain, asking) = (Filter::new(false), Filter::asking(false));
+    for (architecture, column) in architectures() {
+        let number_of = |name| ALLOWED.iter().chain(CONDITIONAL).find(|row| row.0 == name).map(column).unwrap();
+        for number in 0..LAST_KNOWN + 2 {
+            for argument in [0, 1, 2, 3, 10, 16, 17, 40, 46, 0x1000_0000] {
+                let asks = number == number_of("socket") && [2, 10, 16, 17].contains(&argument)
+                    || number == number_of("socketcall") && argument == 1;
+                let expected = match asks {
+                    true => libc::SECCOMP_RET_USER_NOTIF,
+                    false => interpret(plain.instructions(), architecture, number, argument),
+                };
+                let answer = interpret(asking.instructions(), architecture, number, argument);
+                assert_eq!(answer, expected, "{architecture:#x} {number} {argument}");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_tree_answers_as_the_list_for_every_number() {
     let filter = Filter::new(false);

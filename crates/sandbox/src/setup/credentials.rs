@@ -1,5 +1,7 @@
 //! Limits, capabilities, the system call filter, and the change to the user.
 
+use std::os::fd::{AsFd, OwnedFd};
+
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{
@@ -11,7 +13,7 @@ use super::Shared;
 use super::user::User;
 use crate::error::{Doing, Result};
 use crate::spec::{Rlimit, Security, Spec};
-use crate::{Identity, sys};
+use crate::{Identity, channel, network, sys};
 
 /// What root in a box may do, as Docker's default.
 const KEPT: CapabilitySet = CapabilitySet::CHOWN
@@ -34,6 +36,10 @@ pub(super) struct Credentials<'a> {
     pub(super) shared: &'a Shared,
     pub(super) spec: &'a Spec,
     pub(super) user: &'a User,
+    /// What tells when the network of the box is there, if it has one that has to be connected.
+    pub(super) network: Option<&'a OwnedFd>,
+    /// Who is told of calls that wait for it.
+    pub(super) launcher: &'a OwnedFd,
 }
 
 impl Credentials<'_> {
@@ -46,15 +52,35 @@ impl Credentials<'_> {
                     sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).doing(|| "setting no_new_privs".into())?;
                 }
                 // While there is CAP_SYS_ADMIN: later it would take no_new_privs. All that follows is allowed.
-                sys::install_filter(self.shared.filter.instructions())
-                    .doing(|| "installing the system call filter".into())?;
+                self.install_filter()?;
                 bound(KEPT)?;
                 KEPT
             }
-            Security::Insecure => CapabilitySet::all(),
+            Security::Insecure => {
+                self.network.map_or(Ok(()), network::wait_for)?;
+                CapabilitySet::all()
+            }
         };
         self.change_user()?;
         self.reduce(keep)
+    }
+
+    /// A command does not wait for its network: sockets do.
+    fn install_filter(&self) -> Result<()> {
+        let doing = || "installing the system call filter".to_owned();
+        if let Some(network) = self.network
+            && !network::is_connected(network)?
+        {
+            let asking = self.shared.asking_filter.as_ref().map(|filter| filter.instructions());
+            match asking.map(sys::install_filter_with_listener) {
+                Some(Ok(listener)) => {
+                    return channel::send_packet(self.launcher, &[0], &[listener.as_fd()]).doing(doing);
+                }
+                // Before Linux 5.5, or below somebody else who listens.
+                _ => network::wait_for(network)?,
+            }
+        }
+        sys::install_filter(self.shared.filter.instructions()).doing(doing)
     }
 
     fn change_user(&self) -> Result<()> {

@@ -26,7 +26,7 @@ use crate::error::{Doing, Error, Result};
 use crate::seccomp::Filter;
 use crate::spec::{Network, Rootfs, Security, Spec};
 use crate::userns::Ids;
-use crate::{channel, network, sys, wire};
+use crate::{channel, sys, wire};
 
 /// What distinguishes boxes before anything is known of their specification: what `clone3` and the staging tree need.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -57,6 +57,8 @@ impl Class {
 pub(crate) struct Shared {
     pub(crate) ids: &'static Ids,
     pub(crate) filter: Filter,
+    /// The filter of a box that does not wait for its network before its command runs.
+    pub(crate) asking_filter: Option<Filter>,
 }
 
 /// First byte of the frames a box sends.
@@ -83,7 +85,7 @@ struct Handed {
 pub(crate) fn run(shared: &Shared, class: Class, network: Option<BorrowedFd<'_>>, handoff: OwnedFd) -> Infallible {
     let prepared = prepare(shared, class, network, &handoff);
     let Some(Handed { channel, stdio, network }) = receive(&handoff) else { sys::exit(0) };
-    let outcome = prepared.and_then(|staging| become_command(shared, &staging, &channel, stdio, network));
+    let outcome = prepared.and_then(|staging| become_command(shared, &staging, &channel, stdio, network, &handoff));
     let Err(error) = outcome;
     let mut report = wire::Writer::default();
     report.u8(frame::ERROR);
@@ -134,6 +136,7 @@ fn become_command(
     channel: &OwnedFd,
     stdio: [OwnedFd; 3],
     network: Option<OwnedFd>,
+    launcher: &OwnedFd,
 ) -> Result<Infallible> {
     let bytes = channel::receive_frame(channel).doing(|| "reading the specification".into())?;
     let spec = bytes.as_deref().and_then(wire::read_spec);
@@ -148,10 +151,6 @@ fn become_command(
     staging.move_into(&mut root)?;
     mounts::add_all(shared, staging, &mut root, &spec)?;
     report(channel, &root)?;
-    if let Some(network) = &network {
-        network::wait_for(network)?;
-    }
-
     pivot(&root)?;
     rustix::system::sethostname(spec.hostname.as_bytes())
         .doing(|| format!("setting the host name `{}`", spec.hostname))?;
@@ -164,7 +163,7 @@ fn become_command(
         None => attach_stdio(stdio, &user)?,
     }
     let command = command::Command::new(&spec, &user)?;
-    Credentials { shared, spec: &spec, user: &user }.apply()?;
+    Credentials { shared, spec: &spec, user: &user, network: network.as_ref(), launcher }.apply()?;
     die_with_launcher()?;
     channel::send_frame(channel, &[frame::READY]).doing(|| "reporting to the caller".into())?;
     sys::close_on_exec_from(3).doing(|| "closing files".into())?;
