@@ -40,6 +40,8 @@ enum Watched {
     Signals,
     Starting(usize),
     Waiting(usize),
+    /// Nobody is left of a box that was [`Waiting`].
+    Gone(usize),
     Network,
 }
 
@@ -161,8 +163,12 @@ impl Server {
                     Watched::Requests => {}
                     Watched::Signals => self.reap(),
                     Watched::Starting(at) => self.started(at),
-                    Watched::Waiting(at) if !self.waiting[at].take() => drop(self.waiting.remove(at)),
-                    Watched::Waiting(_) | Watched::Network => self.tell_of_network(),
+                    Watched::Waiting(at) => {
+                        self.waiting[at].take();
+                        self.tell_of_network();
+                    }
+                    Watched::Gone(at) => drop(self.waiting.remove(at)),
+                    Watched::Network => self.tell_of_network(),
                 }
             }
         }
@@ -190,7 +196,11 @@ impl Server {
         // An interrupted call is as good as one that found nothing.
         let _ = poll(&mut watched, timeout.as_ref());
         let happened = places.into_iter().zip(&watched).filter(|(_, watched)| !watched.revents().is_empty());
-        happened.map(|(place, _)| place).collect()
+        let told = happened.map(|(place, watched)| match place {
+            Watched::Waiting(at) if !watched.revents().contains(PollFlags::IN) => Watched::Gone(at),
+            place => place,
+        });
+        told.collect()
     }
 
     /// A box that was being set up says that it does not wait for its network, or has closed the socket: its command runs.

@@ -25,15 +25,9 @@ impl Waiting {
         self.listener.as_fd()
     }
 
-    /// Takes a call that waits; false if nobody is left who could make one.
-    pub(super) fn take(&mut self) -> bool {
-        match sys::asked(&self.listener) {
-            Ok(asked) => self.asked.push(asked),
-            // Whoever made it was killed, or a signal came in between.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EINTR)) => {}
-            Err(_) => return false,
-        }
-        true
+    /// Takes a call that waits. Whoever made it may have been killed meanwhile.
+    pub(super) fn take(&mut self) {
+        self.asked.extend(sys::asked(&self.listener));
     }
 
     /// True if a call waits.
