@@ -6,8 +6,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine as _;
 use reqwest::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH, DATE, ETAG, HeaderName,
-    HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, DATE, ETAG, HeaderName, HeaderValue,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
 };
 use reqwest::{Method, Request, StatusCode, Url};
 
@@ -50,8 +50,6 @@ pub struct FileInfo {
     pub validators: Validators,
     /// `Last-Modified`, in seconds since 1970.
     pub modified: Option<i64>,
-    /// What the server calls it (`Content-Disposition`).
-    pub name: Option<String>,
     pub size: u64,
 }
 
@@ -180,7 +178,6 @@ fn info(reply: &Reply) -> FileInfo {
     FileInfo {
         validators: Validators { etag: header(ETAG), last_modified: last_modified.filter(|_| strong) },
         modified,
-        name: reply.header(CONTENT_DISPOSITION).and_then(disposition_name),
         size: 0,
     }
 }
@@ -188,30 +185,4 @@ fn info(reply: &Reply) -> FileInfo {
 fn seconds(date: &str) -> Option<i64> {
     let since: Duration = httpdate::parse_http_date(date).ok()?.duration_since(UNIX_EPOCH).ok()?;
     i64::try_from(since.as_secs()).ok()
-}
-
-/// Reads the file name of `attachment; filename="a b.tar"` (RFC 6266), of which only the last element counts.
-fn disposition_name(value: &str) -> Option<String> {
-    let mut parameters = value.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
-    let (_, name) = parameters.find(|(key, _)| key.trim().eq_ignore_ascii_case("filename"))?;
-    let name = name.trim().trim_matches('"').rsplit(['/', '\\']).next()?;
-    (!matches!(name, "" | "." | "..")).then(|| name.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_that_servers_give() {
-        for (value, name) in [
-            ("attachment; filename=\"a b.tar\"", Some("a b.tar")),
-            ("attachment;FileName=f", Some("f")),
-            ("attachment; filename=\"../../etc/passwd\"", Some("passwd")),
-            ("attachment; filename=\"..\"", None),
-            ("inline", None),
-        ] {
-            assert_eq!(disposition_name(value).as_deref(), name, "{value}");
-        }
-    }
 }

@@ -14,6 +14,7 @@ use registry::Registry;
 use sandbox::{Launcher, Pasta};
 use store::{KeyLock, LayerDraft, LayerId, Record, RecordInput, Store};
 
+use crate::cancel::Cancel;
 use crate::context::Contexts;
 use crate::error::{Result, SolveErrorKind};
 use crate::event::{self, Phase};
@@ -136,38 +137,12 @@ impl<'a> LocalWorker<'a> {
         lock(&self.prepared).remove(&id)
     }
 
-    /// Names the result of an op. If the op gave the same before, the earlier layer is kept, times included.
+    /// Names the result of an op.
     pub(crate) fn commit(&self, result: OpResult) -> Result<Made> {
-        let OpResult { key, op, draft, index, faithful, inputs } = result;
-        let content = index.content_id();
-        let cutoff = key::cutoff(&op, &content);
-        let (layer, created, outcome) = match self.store().record(&cutoff)? {
-            Some(earlier) => (earlier.layer, earlier.created, Outcome::Unchanged),
-            None => {
-                let created = now().seconds;
-                (draft.commit(index, created)?.id().clone(), created, Outcome::Ran)
-            }
-        };
-        let made = Made { layer, content, created, outcome };
-        if outcome == Outcome::Ran {
-            self.store().put_record(&cutoff, &record(&made, Vec::new()))?;
-        }
-        if faithful {
-            self.store().put_record(&key.record(), &record(&made, inputs))?;
-            lock(&self.computed).insert(key);
-        }
+        let computed = result.faithful.then_some(result.key);
+        let made = commit(self.store(), result)?;
+        lock(&self.computed).extend(computed);
         Ok(made)
-    }
-
-    /// Waits for the lock of a key, but no longer than the build is wanted.
-    fn lock_key(&self, job: Job<'_>, key: Key) -> Result<KeyLock> {
-        loop {
-            job.check_canceled()?;
-            if let Some(lock) = self.store().try_lock_key(&key.record())? {
-                return Ok(lock);
-            }
-            std::thread::sleep(PATIENCE);
-        }
     }
 
     /// Returns the record of `key` if somebody has computed it since it was looked up.
@@ -204,7 +179,7 @@ impl Worker for LocalWorker<'_> {
 
     fn execute(&self, job: Job<'_>, key: Key) -> Result<Made> {
         // Whoever else needs this key, in this process or another, waits here and then finds the record.
-        let _lock = job.measure(Phase::Wait, || self.lock_key(job, key))?;
+        let _lock = job.measure(Phase::Wait, || wait_for_key(self.store(), key, job.stop))?;
         if let Some(record) = self.computed_meanwhile(job, key)? {
             return Ok(Made::from_record(&record));
         }
@@ -247,6 +222,41 @@ impl Worker for LocalWorker<'_> {
     fn finish(&self) {
         lock(&self.prepared).clear();
         self.session.contexts.save();
+    }
+}
+
+/// Names the result of an op. If the op gave the same before, the earlier layer is kept, times included.
+pub(crate) fn commit(store: &Store, result: OpResult) -> Result<Made> {
+    let OpResult { key, op, draft, index, faithful, inputs } = result;
+    let content = index.content_id();
+    let cutoff = key::cutoff(&op, &content);
+    let (layer, created, outcome) = match store.record(&cutoff)? {
+        Some(earlier) => (earlier.layer, earlier.created, Outcome::Unchanged),
+        None => {
+            let created = now().seconds;
+            (draft.commit(index, created)?.id().clone(), created, Outcome::Ran)
+        }
+    };
+    let made = Made { layer, content, created, outcome };
+    if outcome == Outcome::Ran {
+        store.put_record(&cutoff, &record(&made, Vec::new()))?;
+    }
+    if faithful {
+        store.put_record(&key.record(), &record(&made, inputs))?;
+    }
+    Ok(made)
+}
+
+/// Waits for the lock of a key, but no longer than the build is wanted.
+pub(crate) fn wait_for_key(store: &Store, key: Key, stop: &Cancel) -> Result<KeyLock> {
+    loop {
+        if stop.is_canceled() {
+            return Err(SolveErrorKind::Canceled);
+        }
+        if let Some(lock) = store.try_lock_key(&key.record())? {
+            return Ok(lock);
+        }
+        std::thread::sleep(PATIENCE);
     }
 }
 

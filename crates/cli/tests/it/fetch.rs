@@ -162,6 +162,33 @@ fn an_archive_behind_an_address_is_the_context() {
 }
 
 #[test]
+fn a_context_is_transferred_when_its_server_says_that_it_is_another() {
+    let (env, server) = (TestEnv::with_busybox(), FileServer::new());
+    let context = |content: &str, etag: &str| Page {
+        etag: Some(format!("\"{etag}\"")),
+        ..Page::new(archive(&[("Dockerfile", ALL), ("a", content)]))
+    };
+    server.put("/c", context("one", "1"));
+    let epoch = ["--build-arg", "SOURCE_DATE_EPOCH=context"];
+    build(&env, &server.url("/c"), &epoch).ok();
+    assert_eq!((env.sh("cat /o/a"), statuses(&server)), ("one".to_owned(), vec![200]));
+    assert_eq!(build(&env, &server.url("/c"), &epoch).ok().counts().0, 0);
+    assert_eq!(statuses(&server), [304]);
+    assert_eq!(env.inspect("test")["Created"].as_str(), Some("2001-09-09T01:46:41Z"), "that of the newest file, still");
+    server.put("/c", context("two", "2"));
+    build(&env, &server.url("/c"), &epoch).ok();
+    assert_eq!((env.sh("cat /o/a"), statuses(&server)), ("two".to_owned(), vec![200]));
+
+    env.file("a", "local");
+    server.put("/Dockerfile", with_etag("FROM busybox\nCOPY --from=x / /o\n", "3"));
+    let flags = ["-f", &server.url("/Dockerfile"), "--build-context", &format!("x={}", server.url("/c"))];
+    build(&env, ".", &flags).ok();
+    assert_eq!(statuses(&server), [200, 200], "as a named context it is another file");
+    build(&env, ".", &flags).ok();
+    assert_eq!((env.sh("cd /o; tar xOf context a"), statuses(&server)), ("two".to_owned(), vec![304, 304]));
+}
+
+#[test]
 fn a_dockerfile_may_be_behind_an_address() {
     let (env, server) = (TestEnv::with_busybox(), FileServer::new());
     server.put("/Dockerfile", Page::new("FROM busybox\nLABEL of=server\n"));
@@ -194,7 +221,7 @@ fn a_named_context_is_fetched_if_something_reads_it() {
     env.file("Dockerfile", "FROM busybox\nCOPY --from=x / /o/\n");
     let ran = build(&env, ".", &["--build-context", &flag]).ok();
     assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
-    assert_eq!(env.sh("cd /o; tar xOf x.tar; stat -c ' %n %a %Y' *"), "one x.tar 600 784111777\n");
+    assert_eq!(env.sh("cd /o; tar xOf context; stat -c ' %n %a %Y' *"), "one context 600 784111777\n");
     assert_eq!(statuses(&server), [200]);
     build(&env, ".", &["--build-context", &flag, "--build-arg", "SOURCE_DATE_EPOCH=x"]).ok();
     assert_eq!(env.inspect("test")["Created"].as_str(), Some("1994-11-06T08:49:37Z"));

@@ -11,13 +11,13 @@ use dockerfile::{Source, Sources};
 use image::Reference;
 use plan::{ContextName, GitSource, HttpSource, Input as PlanInput, Plan};
 use registry::Registry;
-use solver::{Context, Contexts};
+use solver::{Context, Contexts, HttpFile};
 use store::{Scratch, Store};
 
 use super::archive::{self, Arrived};
 use super::arguments::{ContextValue, Options};
 use super::git;
-use super::http::{self, Fetched};
+use super::http;
 use crate::error::Failure;
 use crate::progress::Mode;
 use crate::resolve::LAYOUT_HOST;
@@ -58,7 +58,7 @@ enum Named {
     /// One file, which is not unpacked.
     Http(HttpSource),
     /// What an address gave.
-    Fetched(Fetched),
+    Fetched(HttpFile),
 }
 
 /// Reads the Dockerfile, checks that the contexts exist, and imports OCI layouts that serve as contexts.
@@ -96,10 +96,10 @@ impl Reading<'_> {
             return Ok(Input { time: Some(tree.time), ..input });
         }
         if let Some(source) = http::context(context)? {
-            let (file, modified) = http::fetch(&source, self.store, self.registry, self.options.progress)?.open()?;
-            let input = archive::receive(file, &source.url, self.store)?;
+            let file = http::fetch(&source, self.store, self.registry, self.options.progress)?;
+            let input = archive::receive(File::open(&file.path)?, &source.url, self.store)?;
             let input = self.arrived(input, &source.url)?;
-            return Ok(Input { time: modified.or(input.time), ..input });
+            return Ok(Input { time: file.modified.or(input.time), ..input });
         }
         self.directory()
     }
@@ -163,8 +163,8 @@ impl Reading<'_> {
             return Ok(Some(self.sources.add("Dockerfile", text(io::stdin().lock(), "stdin")?)));
         }
         let Some(source) = http::dockerfile(file)? else { return Ok(None) };
-        let (file, _) = http::fetch(&source, self.store, self.registry, self.options.progress)?.open()?;
-        Ok(Some(self.sources.add(source.url.as_str(), text(file, &source.url)?)))
+        let file = http::fetch(&source, self.store, self.registry, self.options.progress)?;
+        Ok(Some(self.sources.add(source.url.as_str(), text(File::open(&file.path)?, &source.url)?)))
     }
 
     fn finish(&self, dockerfile: Source, main: Option<Place>, own_ignore: Option<PathBuf>) -> Result<Input, Failure> {
@@ -222,7 +222,7 @@ impl Input {
                 Ok(Context::transient(&tree.directory, ignore_within(&tree.directory, None)?, store)?)
             }
             Some(Named::Fetched(fetched)) => {
-                Ok(Context::transient(fetched.directory(), Ignore::from_patterns([])?, store)?)
+                Ok(Context::transient(&fetched.directory, Ignore::from_patterns([])?, store)?)
             }
             Some(Named::Http(_)) | None => Err(Failure::new("there is none of this name")),
         }
