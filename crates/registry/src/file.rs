@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::{Seek, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
-use base64::Engine as _;
 use reqwest::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, DATE, ETAG, HeaderName, HeaderValue,
     IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
 };
 use reqwest::{Method, Request, StatusCode, Url};
 
+use crate::authorization::Authorization;
 use crate::error::{Cause, Error};
 use crate::http::{Attempts, MAX_REDIRECTS, Reply, host_of, redirect, same_origin};
 use crate::{Registry, Result};
@@ -20,8 +20,7 @@ use crate::{Registry, Result};
 pub struct FileRequest {
     /// Without a login.
     pub url: String,
-    /// User and password: told to the server of the address, to no other.
-    pub login: Option<(String, String)>,
+    pub authorization: Option<Authorization>,
     /// What the server said of the copy that is here.
     pub known: Option<Validators>,
     /// More bytes are refused.
@@ -95,18 +94,19 @@ impl Transfer<'_> {
         Ok(FileAnswer::New(FileInfo { size, ..info }))
     }
 
-    /// Follows redirects, as `curl -L` does, from HTTPS to plain HTTP too. The login goes to the server of the address
+    /// Follows redirects, as `curl -L` does, from HTTPS to plain HTTP too. The authorization goes to the server of the address
     /// alone; once a redirect has led away, it is gone for good.
     fn ask(&self) -> Result<Reply> {
         let mut url = self.url.clone();
-        let mut login = self.login();
+        let mut authorization = self.request.authorization.as_ref().and_then(Authorization::to_header);
         for _ in 0..MAX_REDIRECTS {
-            let reply = self.registry.http.execute(self.message(&url, login.as_ref()), &host_of(&url), self.doing)?;
+            let reply =
+                self.registry.http.execute(self.message(&url, authorization.as_ref()), &host_of(&url), self.doing)?;
             let Some(mut next) = redirect(&reply, &Method::GET)? else { return Ok(reply) };
             // One that a server made up is none that the user gave.
             let _ = next.set_username("").and_then(|()| next.set_password(None));
             if !same_origin(&next, &url) {
-                login = None;
+                authorization = None;
             }
             url = next;
         }
@@ -117,20 +117,12 @@ impl Transfer<'_> {
         })
     }
 
-    fn login(&self) -> Option<HeaderValue> {
-        let (user, password) = self.request.login.as_ref()?;
-        let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
-        let mut value = HeaderValue::from_str(&format!("Basic {encoded}")).ok()?;
-        value.set_sensitive(true);
-        Some(value)
-    }
-
-    fn message(&self, url: &Url, login: Option<&HeaderValue>) -> Request {
+    fn message(&self, url: &Url, authorization: Option<&HeaderValue>) -> Request {
         let mut message = Request::new(Method::GET, url.clone());
         let headers = message.headers_mut();
         // The bytes as they are: what is compressed on the way would have another length and validator.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        login.map(|login| headers.insert(AUTHORIZATION, login.clone()));
+        authorization.map(|value| headers.insert(AUTHORIZATION, value.clone()));
         let known = self.request.known.as_ref();
         let mut validate = |name: HeaderName, value: Option<&String>| {
             value.and_then(|value| HeaderValue::from_str(value).ok()).map(|value| headers.insert(name, value));

@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 
 use image::{Digest, Index, LayerPath, Metadata, Timestamp};
 use plan::{HttpSource, Op, OpDigest, Source};
-use registry::{FileAnswer, FileInfo, FileRequest, Registry, Validators};
+use registry::{FileAnswer, FileInfo, FileRequest, Validators};
 use store::{Record, RecordInput, Store};
 
 use crate::cancel::Cancel;
@@ -19,6 +19,7 @@ use crate::key::Key;
 use crate::layout::{Attributes, Data, Layout, NewFile};
 use crate::local::{OpResult, commit, wait_for_key};
 use crate::ops::inputs::{self, input};
+use crate::servers::Servers;
 use crate::session::probe;
 use crate::write::{Disk, Writer, copy_and_hash};
 
@@ -49,7 +50,7 @@ pub(crate) enum Obtained {
 }
 
 /// Brings a file into the store, unless the one that is there is still the same.
-pub fn fetch_http(store: &Store, registry: &Registry, source: &HttpSource, stop: &Cancel) -> Result<HttpFile> {
+pub fn fetch_http(store: &Store, servers: Servers<'_>, source: &HttpSource, stop: &Cancel) -> Result<HttpFile> {
     let op = OpDigest::of(&Op::Source(Source::Http(source.clone())));
     let key = Key::new(&op, &[]);
     let _lock = wait_for_key(store, key, stop)?;
@@ -57,7 +58,7 @@ pub fn fetch_http(store: &Store, registry: &Registry, source: &HttpSource, stop:
     let earlier = store.record(&key.record())?.filter(|record| find(record, TIME).is_some());
     let record = match earlier {
         Some(record) if source.checksum.is_some() => record,
-        earlier => match obtain(store, registry, source, (op, key), earlier, stop)? {
+        earlier => match obtain(store, servers, source, (op, key), earlier, stop)? {
             Obtained::Same(record) => record,
             Obtained::New(result) => {
                 let inputs = result.inputs.clone();
@@ -77,7 +78,7 @@ pub fn fetch_http(store: &Store, registry: &Registry, source: &HttpSource, stop:
 /// Asks the server for a file, comparing it with an earlier one. What is new is not recorded yet.
 pub(crate) fn obtain(
     store: &Store,
-    registry: &Registry,
+    servers: Servers<'_>,
     source: &HttpSource,
     (op, key): (OpDigest, Key),
     earlier: Option<Record>,
@@ -86,13 +87,13 @@ pub(crate) fn obtain(
     let spool = store.scratch()?;
     let request = FileRequest {
         url: source.url.clone(),
-        login: source.login.as_ref().map(|login| (login.user.clone(), login.password.clone())),
+        authorization: servers.authorization_of_file(source)?,
         known: earlier.as_ref().map(validators),
         // All that there is room for.
         limit: spool.free_space()?,
     };
     let arrived = spool.path().join("0");
-    match (transfer(registry, request, &arrived, stop)?, earlier) {
+    match (transfer(servers, request, &arrived, stop)?, earlier) {
         (FileAnswer::Same, Some(record)) => Ok(Obtained::Same(record)),
         (FileAnswer::Same, None) => Err(SolveErrorKind::Plan("a server compared with nothing")),
         (FileAnswer::New(info), _) => {
@@ -119,7 +120,7 @@ pub(crate) fn obtain(
 }
 
 /// Fetches into a new file. The thread is not waited for: a transfer cannot be interrupted, a build can.
-fn transfer(registry: &Registry, request: FileRequest, to: &Path, stop: &Cancel) -> Result<FileAnswer> {
+fn transfer(servers: Servers<'_>, request: FileRequest, to: &Path, stop: &Cancel) -> Result<FileAnswer> {
     let mut file = File::options()
         .read(true)
         .write(true)
@@ -127,7 +128,7 @@ fn transfer(registry: &Registry, request: FileRequest, to: &Path, stop: &Cancel)
         .open(to)
         .map_err(|source| SolveErrorKind::Write { action: "create", path: to.to_owned(), source })?;
     let (sender, receiver) = mpsc::channel();
-    let registry = registry.clone();
+    let registry = servers.registry.clone();
     std::thread::spawn(move || sender.send(registry.fetch_file(&request, &mut file, &|_, _| {})));
     loop {
         if stop.is_canceled() {

@@ -22,7 +22,7 @@ use crate::key::{self, Key};
 use crate::ops;
 use crate::ops::source::Fetched;
 use crate::results::Made;
-use crate::secret::Secret;
+use crate::servers::{Secrets, Servers};
 use crate::session::{Found, Session, must_ask};
 use crate::solution::Outcome;
 use crate::worker::{Job, Worker};
@@ -49,7 +49,7 @@ pub struct WorkerSettings {
     /// The network of a `RUN` without `--network`, if it can be connected; otherwise, and with `None`, that of the machine.
     pub private_network: Option<PrivateNetwork>,
     /// `--secret`, by id.
-    pub secrets: BTreeMap<String, Secret>,
+    pub secrets: Secrets,
     /// `--ssh`, by id: the sockets of the agents.
     pub agents: BTreeMap<String, PathBuf>,
     /// Who wants each layer as soon as it is there.
@@ -143,6 +143,11 @@ impl<'a> LocalWorker<'a> {
         let made = commit(self.store(), result)?;
         lock(&self.computed).extend(computed);
         Ok(made)
+    }
+
+    /// Returns the servers of sources.
+    pub(crate) fn servers(&self) -> Servers<'_> {
+        Servers { registry: self.registry, secrets: &self.settings.secrets }
     }
 
     /// Returns the record of `key` if somebody has computed it since it was looked up.

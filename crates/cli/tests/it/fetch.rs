@@ -188,6 +188,52 @@ fn a_context_is_transferred_when_its_server_says_that_it_is_another() {
     assert_eq!((env.sh("cd /o; tar xOf context a"), statuses(&server)), ("two".to_owned(), vec![304, 304]));
 }
 
+/// What a server was told of who asks, request by request.
+fn told(server: &FileServer) -> Vec<Option<String>> {
+    let of = |headers: &[String]| headers.iter().find_map(|h| h.strip_prefix("authorization: ").map(str::to_owned));
+    server.take_asked().iter().map(|asked| of(&asked.headers)).collect()
+}
+
+#[test]
+fn secrets_for_a_host_are_told_to_it_alone() {
+    const CANARY: &str = "canary-55aa7";
+    let (env, server, other) = (TestEnv::with_busybox(), FileServer::new(), FileServer::new());
+    server.put("/f", Page::new("one"));
+    server.put("/away", Page::redirect(302, other.url("/f")));
+    server.put("/c", Page::new(archive(&[("Dockerfile", ALL), ("a", "one")])));
+    other.put("/f", Page::new("two"));
+    let mut said = String::new();
+    let mut run = |context: &str, flags: &[&str], value: &str| {
+        let arguments = ["build", "--progress=plain", "-t", "test"].into_iter().chain(flags.iter().copied());
+        let mut command = env.command(arguments.chain([context]));
+        let output = command.env("VALUE", value).stdin(std::process::Stdio::null()).output().expect("kiln starts");
+        let ran = crate::environment::ran(output);
+        said.push_str(&format!("{}{}", ran.stdout, ran.stderr));
+        ran
+    };
+    let token = ["--secret", "id=HTTP_AUTH_TOKEN_127.0.0.1,env=VALUE", "-o", "type=oci,dest=out.tar"];
+    let bearer = Some(format!("bearer {CANARY}"));
+    env.file("Dockerfile", format!("FROM busybox\nADD {} {} /o/\n", server.url("/f"), server.url("/away")));
+    run(".", &token, CANARY).ok();
+    assert_eq!(told(&server), [bearer.clone(), bearer.clone()]);
+    assert_eq!(told(&other), [None], "the other port is another server");
+    run(&server.url("/c"), &token, CANARY).ok();
+    assert_eq!(told(&server), [bearer]);
+    let header = ["--secret", "id=HTTP_AUTH_HEADER_127.0.0.1,env=VALUE"];
+    run(&server.url("/c"), &header, &format!("Basic {CANARY}")).ok();
+    assert_eq!(told(&server), [Some(format!("basic {CANARY}"))]);
+    run(&server.url("/c"), &["--secret", "id=HTTP_AUTH_TOKEN_localhost,env=VALUE"], CANARY).ok();
+    assert_eq!(told(&server), [None]);
+    run(&server.url("/c"), &header, &format!("{CANARY}\n{CANARY}"))
+        .fails(1, &["secret HTTP_AUTH_HEADER_127.0.0.1 cannot be sent to a server", "several lines"]);
+    for command in [&["explain"][..], &["history", "test"], &["inspect", "test"], &["builds"]] {
+        let ran = env.kiln(command.iter().copied()).ok();
+        said.push_str(&ran.stdout);
+    }
+    assert!(!said.to_lowercase().contains(CANARY), "{said}");
+    crate::mounts::assert_no_trace_of(CANARY, &env.path(""));
+}
+
 #[test]
 fn a_dockerfile_may_be_behind_an_address() {
     let (env, server) = (TestEnv::with_busybox(), FileServer::new());

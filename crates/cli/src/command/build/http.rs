@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use plan::HttpSource;
-use registry::Registry;
-use solver::{Cancel, HttpFile};
+use solver::{Cancel, HttpFile, Servers};
 use store::Store;
 
 use crate::command::enter_namespace_from;
@@ -48,7 +47,7 @@ pub(super) fn is_address(text: &str) -> bool {
 
 /// Returns a file, with the mode and the time that an `ADD` would give it. It is transferred unless the one in the store is
 /// still the same.
-pub(super) fn fetch(source: &HttpSource, store: &Store, registry: &Registry, mode: Mode) -> Result<HttpFile, Failure> {
+pub(super) fn fetch(source: &HttpSource, store: &Store, servers: Servers<'_>, mode: Mode) -> Result<HttpFile, Failure> {
     // Asking a server starts threads, and after that no namespace can be entered.
     enter_namespace_from(store)?;
     if !matches!(mode, Mode::Quiet | Mode::Json) {
@@ -56,5 +55,5 @@ pub(super) fn fetch(source: &HttpSource, store: &Store, registry: &Registry, mod
     }
     let cancel = Cancel::default();
     let _guard = crate::signals::cancel_on_interrupt(&cancel)?;
-    Ok(solver::fetch_http(store, registry, source, &cancel)?)
+    Ok(solver::fetch_http(store, servers, source, &cancel)?)
 }

@@ -10,8 +10,7 @@ use dockerfile::ignore::Ignore;
 use dockerfile::{Source, Sources};
 use image::Reference;
 use plan::{ContextName, GitSource, HttpSource, Input as PlanInput, Plan};
-use registry::Registry;
-use solver::{Context, Contexts, HttpFile};
+use solver::{Context, Contexts, HttpFile, Servers};
 use store::{Scratch, Store};
 
 use super::archive::{self, Arrived};
@@ -65,17 +64,17 @@ enum Named {
 pub(crate) fn read(
     options: &Options,
     store: &Store,
-    registry: &Registry,
+    servers: Servers<'_>,
     sources: &mut Sources,
 ) -> Result<Input, Failure> {
-    Reading { options, store, registry, sources }.input()
+    Reading { options, store, servers, sources }.input()
 }
 
 /// What reading takes.
 struct Reading<'a> {
     options: &'a Options,
     store: &'a Store,
-    registry: &'a Registry,
+    servers: Servers<'a>,
     sources: &'a mut Sources,
 }
 
@@ -90,13 +89,13 @@ impl Reading<'_> {
             return self.arrived(arrived, "stdin");
         }
         if let Some(source) = git::context(self.options)? {
-            let tree = git::tree(&source, self.store, self.registry, self.options.progress)?;
+            let tree = git::tree(&source, self.store, self.servers, self.options.progress)?;
             let place = Place::Closed { root: tree.directory, _unpacked: None };
             let input = self.closed(place, &source.url)?;
             return Ok(Input { time: Some(tree.time), ..input });
         }
         if let Some(source) = http::context(context)? {
-            let file = http::fetch(&source, self.store, self.registry, self.options.progress)?;
+            let file = http::fetch(&source, self.store, self.servers, self.options.progress)?;
             let input = archive::receive(File::open(&file.path)?, &source.url, self.store)?;
             let input = self.arrived(input, &source.url)?;
             return Ok(Input { time: file.modified.or(input.time), ..input });
@@ -163,7 +162,7 @@ impl Reading<'_> {
             return Ok(Some(self.sources.add("Dockerfile", text(io::stdin().lock(), "stdin")?)));
         }
         let Some(source) = http::dockerfile(file)? else { return Ok(None) };
-        let file = http::fetch(&source, self.store, self.registry, self.options.progress)?;
+        let file = http::fetch(&source, self.store, self.servers, self.options.progress)?;
         Ok(Some(self.sources.add(source.url.as_str(), text(File::open(&file.path)?, &source.url)?)))
     }
 
@@ -192,7 +191,7 @@ fn named_contexts(options: &Options, store: &Store) -> Result<BTreeMap<String, N
 
 impl Input {
     /// Opens the contexts that the plan reads, no others.
-    pub(crate) fn contexts(&mut self, plan: &Plan, store: &Store, registry: &Registry) -> Result<Contexts, Failure> {
+    pub(crate) fn contexts(&mut self, plan: &Plan, store: &Store, servers: Servers<'_>) -> Result<Contexts, Failure> {
         let mut contexts = Contexts::default();
         let names = plan.vertices.iter().flat_map(|v| &v.inputs).filter_map(|input| match input {
             PlanInput::Context(name) => Some(name),
@@ -205,7 +204,7 @@ impl Input {
             let context = match name {
                 ContextName::Main => self.open_main(store)?,
                 ContextName::Named(key) => self
-                    .open_named(key, store, registry)
+                    .open_named(key, store, servers)
                     .map_err(|failure| failure.context(format!("build context `{key}`")))?,
             };
             contexts.insert(name.clone(), context);
@@ -213,12 +212,12 @@ impl Input {
         Ok(contexts)
     }
 
-    fn open_named(&mut self, name: &str, store: &Store, registry: &Registry) -> Result<Context, Failure> {
-        self.fetch(name, store, registry)?;
+    fn open_named(&mut self, name: &str, store: &Store, servers: Servers<'_>) -> Result<Context, Failure> {
+        self.fetch(name, store, servers)?;
         match self.named.get(name) {
             Some(Named::Directory(path)) => Ok(Context::open(path, ignore_file(&path.join(".dockerignore"))?, store)?),
             Some(Named::Git(source)) => {
-                let tree = git::tree(source, store, registry, self.mode)?;
+                let tree = git::tree(source, store, servers, self.mode)?;
                 Ok(Context::transient(&tree.directory, ignore_within(&tree.directory, None)?, store)?)
             }
             Some(Named::Fetched(fetched)) => {
@@ -229,9 +228,9 @@ impl Input {
     }
 
     /// Fetches a named context that is behind an address, unless it is here.
-    fn fetch(&mut self, name: &str, store: &Store, registry: &Registry) -> Result<(), Failure> {
+    fn fetch(&mut self, name: &str, store: &Store, servers: Servers<'_>) -> Result<(), Failure> {
         let Some(Named::Http(source)) = self.named.get(name) else { return Ok(()) };
-        let fetched = http::fetch(source, store, registry, self.mode)?;
+        let fetched = http::fetch(source, store, servers, self.mode)?;
         self.named.insert(name.to_owned(), Named::Fetched(fetched));
         Ok(())
     }
@@ -241,12 +240,12 @@ impl Input {
         &mut self,
         context: &ContextName,
         store: &Store,
-        registry: &Registry,
+        servers: Servers<'_>,
     ) -> Result<Option<i64>, Failure> {
         let ContextName::Named(name) = context else { return Ok(self.time) };
-        self.fetch(name, store, registry).map_err(|failure| failure.context(format!("build context `{name}`")))?;
+        self.fetch(name, store, servers).map_err(|failure| failure.context(format!("build context `{name}`")))?;
         match self.named.get(name) {
-            Some(Named::Git(source)) => Ok(Some(git::tree(source, store, registry, self.mode)?.time)),
+            Some(Named::Git(source)) => Ok(Some(git::tree(source, store, servers, self.mode)?.time)),
             Some(Named::Fetched(fetched)) => Ok(fetched.modified),
             _ => Ok(None),
         }

@@ -13,7 +13,7 @@ pub(super) fn execute(worker: &LocalWorker<'_>, job: Job<'_>, source: &HttpSourc
     let store = worker.store();
     let earlier = if job.vertex().ignore_cache { None } else { store.record(&key.record())? };
     let op = job.vertex().digest;
-    Ok(match obtain(store, worker.registry, source, (op, key), earlier, job.stop)? {
+    Ok(match obtain(store, worker.servers(), source, (op, key), earlier, job.stop)? {
         Obtained::Same(record) => Fetched::Same(record),
         Obtained::New(result) => Fetched::New(result),
     })
