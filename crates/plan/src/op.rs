@@ -40,7 +40,7 @@ impl Op {
 }
 
 /// What is fetched from elsewhere. The layer has that alone, on nothing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Source {
     /// One file, with mode 600, of root, as old as the server says.
     Http(HttpSource),

@@ -188,6 +188,31 @@ fn a_context_is_transferred_when_its_server_says_that_it_is_another() {
     assert_eq!((env.sh("cd /o; tar xOf context a"), statuses(&server)), ("two".to_owned(), vec![304, 304]));
 }
 
+#[test]
+fn an_epoch_may_be_that_of_a_stage() {
+    let (env, server) = (TestEnv::with_busybox(), FileServer::new());
+    let modified = ("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT".to_owned());
+    server.put("/dated", Page { headers: vec![modified], ..with_etag("x", "1") });
+    server.put("/archive", Page::new(archive(&[("a", ""), ("b", ""), ("c", "")])));
+    server.put("/neither", Page::new("x"));
+    let host = format!("HOST={}", server.host());
+    let created = |path: &str| {
+        let text = "ARG HOST\nARG SOURCE_DATE_EPOCH=Time\nFROM scratch AS time\nARG HOST\nARG FILE\nADD http://$HOST/$FILE /f\n\
+                    FROM busybox\nARG SOURCE_DATE_EPOCH\nENV E=${SOURCE_DATE_EPOCH-unset}\nCOPY --from=time /f /f\n";
+        env.build_with(text, &["--build-arg", &host, "--build-arg", &format!("FILE={path}")]).ok();
+        let image = env.inspect("test");
+        let mut found =
+            image["Config"]["Env"].as_array().expect("a list").iter().filter_map(|e| e.as_str()?.strip_prefix("E="));
+        (image["Created"].as_str().expect("a time").to_owned(), found.next_back().expect("a value").to_owned())
+    };
+    assert_eq!(created("dated"), ("1994-11-06T08:49:37Z".to_owned(), "784111777".to_owned()));
+    assert_eq!(statuses(&server), [200, 304], "what the time was taken of is what is added");
+    assert_eq!(created("archive"), ("2001-09-09T01:46:42Z".to_owned(), "1000000002".to_owned()));
+    assert_eq!(created("neither").1, "unset");
+    let text = format!("ARG SOURCE_DATE_EPOCH=t\nFROM scratch AS t\nADD {} /\n", server.url("/nothing"));
+    env.build(&text).fails(1, &["failed to find out SOURCE_DATE_EPOCH", "/nothing", "HTTP 404 Not Found"]);
+}
+
 /// What a server was told of who asks, request by request.
 fn told(server: &FileServer) -> Vec<Option<String>> {
     let of = |headers: &[String]| headers.iter().find_map(|h| h.strip_prefix("authorization: ").map(str::to_owned));

@@ -211,6 +211,18 @@ fn add_says_at_the_word_what_is_wrong() {
 }
 
 #[test]
+fn an_epoch_may_be_that_of_a_repository() {
+    let server = GitServer::new();
+    let (_repository, _) = sample(&server);
+    let env = TestEnv::new();
+    let time = format!("ARG SOURCE_DATE_EPOCH=time\nFROM scratch AS time\nADD {}#v1:sub /\n", server.url("app.git"));
+    env.build(&format!("{time}FROM scratch\nCOPY --from=time /run.sh /\n")).ok();
+    assert_eq!(env.inspect("test")["Created"].as_str(), Some("2023-11-14T22:13:20Z"));
+    env.build(&time.replace("#v1", "#gone"))
+        .fails(1, &["failed to find out SOURCE_DATE_EPOCH", "not contain ref gone"]);
+}
+
+#[test]
 fn secrets_let_into_repositories() {
     const CANARY: &str = "canary-90210";
     // x-access-token:canary-90210

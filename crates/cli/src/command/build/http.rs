@@ -1,11 +1,13 @@
 //! Build contexts and Dockerfiles behind HTTP(S) addresses.
 
+use std::fs::File;
 use std::path::Path;
 
 use plan::HttpSource;
 use solver::{Cancel, HttpFile, Servers};
 use store::Store;
 
+use super::archive;
 use crate::command::enter_namespace_from;
 use crate::error::Failure;
 use crate::progress::Mode;
@@ -56,4 +58,9 @@ pub(super) fn fetch(source: &HttpSource, store: &Store, servers: Servers<'_>, mo
     let cancel = Cancel::default();
     let _guard = crate::signals::cancel_on_interrupt(&cancel)?;
     Ok(solver::fetch_http(store, servers, source, &cancel)?)
+}
+
+/// Returns when a file was made, as far as its server says so, or when the newest one in it was if it is an archive.
+pub(super) fn time(file: &HttpFile) -> Result<Option<i64>, Failure> {
+    Ok(file.modified.or(archive::newest(File::open(&file.path)?)))
 }

@@ -9,7 +9,7 @@ use dockerfile::diagnostic::nearest;
 use dockerfile::ignore::Ignore;
 use dockerfile::{Source, Sources};
 use image::Reference;
-use plan::{ContextName, GitSource, HttpSource, Input as PlanInput, Plan};
+use plan::{ContextName, Epoch, GitSource, HttpSource, Input as PlanInput, Plan};
 use solver::{Context, Contexts, HttpFile, Servers};
 use store::{Scratch, Store};
 
@@ -235,18 +235,24 @@ impl Input {
         Ok(())
     }
 
-    /// Returns when the files of a context were made, if its source says so: a named one is fetched for it.
-    pub(crate) fn time(
-        &mut self,
-        context: &ContextName,
-        store: &Store,
-        servers: Servers<'_>,
-    ) -> Result<Option<i64>, Failure> {
-        let ContextName::Named(name) = context else { return Ok(self.time) };
-        self.fetch(name, store, servers).map_err(|failure| failure.context(format!("build context `{name}`")))?;
+    /// Returns the time that the arguments name, if there is one: what is not here is fetched for it.
+    pub(crate) fn time(&mut self, epoch: &Epoch, store: &Store, servers: Servers<'_>) -> Result<Option<i64>, Failure> {
+        match epoch {
+            Epoch::Seconds(seconds) => Ok(Some(*seconds)),
+            Epoch::Context(ContextName::Main) => Ok(self.time),
+            Epoch::Context(ContextName::Named(name)) => self
+                .time_of_named(name, store, servers)
+                .map_err(|failure| failure.context(format!("build context `{name}`"))),
+            Epoch::Source(plan::Source::Git(source)) => Ok(Some(git::tree(source, store, servers, self.mode)?.time)),
+            Epoch::Source(plan::Source::Http(source)) => http::time(&http::fetch(source, store, servers, self.mode)?),
+        }
+    }
+
+    fn time_of_named(&mut self, name: &str, store: &Store, servers: Servers<'_>) -> Result<Option<i64>, Failure> {
+        self.fetch(name, store, servers)?;
         match self.named.get(name) {
             Some(Named::Git(source)) => Ok(Some(git::tree(source, store, servers, self.mode)?.time)),
-            Some(Named::Fetched(fetched)) => Ok(fetched.modified),
+            Some(Named::Fetched(fetched)) => http::time(fetched),
             _ => Ok(None),
         }
     }

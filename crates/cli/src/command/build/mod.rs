@@ -59,7 +59,7 @@ impl Arguments {
             return call::run(call, &options, &input, &store, &dockerfile, sources, diagnostics);
         }
         failure::stop_on_errors(&diagnostics, &sources)?;
-        options.epoch = epoch(&dockerfile, &mut options.plan, &sources, |name| input.time(name, &store, servers))?;
+        options.epoch = epoch(&dockerfile, &mut options.plan, &sources, |epoch| input.time(epoch, &store, servers))?;
         dockerfile::lint(&dockerfile, &mut diagnostics);
         failure::stop_on_errors(&diagnostics, &sources)?;
         let mut found = Diagnostics::default();
@@ -133,23 +133,19 @@ impl Arguments {
     }
 }
 
-/// Finds out `SOURCE_DATE_EPOCH`. The time of a context takes the place of its name among the arguments; if it has none,
-/// nothing does.
+/// Finds out `SOURCE_DATE_EPOCH`. The time of a context or stage takes the place of its name among the arguments; if it has
+/// none, nothing does.
 fn epoch(
     dockerfile: &Dockerfile,
     options: &mut plan::Options,
     sources: &Sources,
-    time: impl FnOnce(&ContextName) -> Result<Option<i64>, Failure>,
+    time: impl FnOnce(&Epoch) -> Result<Option<i64>, Failure>,
 ) -> Result<Option<i64>, Failure> {
     let mut diagnostics = Diagnostics::default();
     let found = plan::epoch(dockerfile, options, &mut diagnostics);
     failure::stop_on_errors(&diagnostics, sources)?;
-    let name = match found {
-        Some(Epoch::Context(name)) => name,
-        Some(Epoch::Seconds(seconds)) => return Ok(Some(seconds)),
-        None => return Ok(None),
-    };
-    let time = time(&name)?;
+    let Some(found) = found else { return Ok(None) };
+    let time = time(&found).map_err(|failure| failure.context(format!("failed to find out {EPOCH_ARGUMENT}")))?;
     options.build_args.extend(time.map(|seconds| (EPOCH_ARGUMENT.to_owned(), seconds.to_string())));
     Ok(time)
 }
