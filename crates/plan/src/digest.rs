@@ -148,7 +148,7 @@ fn digest_mount(fields: &mut Fields, mount: &Mount) {
             fields.text("tmpfs");
             fields.option(size.as_ref(), |fields, size| fields.number(*size));
         }
-        MountKind::Cache(Cache { id: _, sharing: _, base, mode: _, uid: _, gid: _ }) => {
+        MountKind::Cache(Cache { id: _, sharing: _, base, subpath: _, mode: _, uid: _, gid: _ }) => {
             fields.text("cache");
             fields.option(base.as_ref(), |fields, (input, path)| {
                 fields.number(*input as u64);

@@ -23,7 +23,7 @@ pub(crate) enum Source {
 }
 
 /// The base that has no files.
-const SCRATCH: &str = "scratch";
+pub(crate) const SCRATCH: &str = "scratch";
 
 /// All names of one build.
 #[derive(Debug)]

@@ -40,7 +40,7 @@ impl Op {
 }
 
 /// What is fetched from elsewhere. The layer has that alone, on nothing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Source {
     /// One file, with mode 600, of root, as old as the server says.
     Http(HttpSource),
@@ -189,6 +189,8 @@ pub struct Cache {
     pub sharing: CacheSharing,
     /// What it holds at first: a path of the input at that position.
     pub base: Option<(usize, String)>,
+    /// What of it is mounted, if not all; not in the op digest. Mounting it does not make it.
+    pub subpath: Option<String>,
     /// Of the directory, when it is made.
     pub mode: Option<u32>,
     pub uid: Option<u32>,

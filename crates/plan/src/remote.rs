@@ -3,8 +3,11 @@
 
 use std::borrow::Cow;
 
+use dockerfile::{Diagnostic, Span};
+use image::Digest;
+
 use crate::git::GitSource;
-use crate::op::{HttpSource, Login};
+use crate::op::{HttpSource, Login, Source};
 
 /// What stands in an address that is shown where a login was.
 const HIDDEN: &str = "xxxxx:xxxxx";
@@ -28,6 +31,63 @@ impl Remote {
         let http = text.starts_with("http://") || text.starts_with("https://");
         http.then_some(Self::Http)
     }
+}
+
+impl Source {
+    /// Reads the address of an `ADD`, and where it stands; `None` for a local path. `checksum`: what is written, and
+    /// where; `keep`: the flag `--keep-git-dir`, likewise.
+    pub(crate) fn read(
+        (text, span): (&str, Span),
+        checksum: Option<(&str, Span)>,
+        keep: Option<(bool, Span)>,
+    ) -> Option<Result<Self, Diagnostic>> {
+        Some(match Remote::of(text)? {
+            Remote::Http => read_http(text, span, checksum).map(Self::Http),
+            Remote::Git => read_git(text, span, checksum, keep)?.map(Self::Git),
+        })
+    }
+}
+
+fn read_http(text: &str, span: Span, checksum: Option<(&str, Span)>) -> Result<HttpSource, Diagnostic> {
+    let mut source = HttpSource::parse(text).ok_or_else(|| {
+        Diagnostic::error(span, format!("invalid URL `{}`: expected a host after `://`", redact(text)))
+    })?;
+    if let Some((text, span)) = checksum {
+        let parsed = text.parse::<Digest>();
+        source.checksum =
+            Some(parsed.map_err(|error| Diagnostic::error(span, invalid_checksum(text, &error.to_string())))?);
+    }
+    Ok(source)
+}
+
+fn invalid_checksum(text: &str, reason: &str) -> String {
+    match text.split_once(':') {
+        Some((algorithm @ ("sha384" | "sha512"), _)) => {
+            format!("checksums of the kind {algorithm} are not supported: expected `sha256:`")
+        }
+        _ => reason.replacen("digest", "checksum", 1),
+    }
+}
+
+fn read_git(
+    text: &str,
+    span: Span,
+    checksum: Option<(&str, Span)>,
+    keep: Option<(bool, Span)>,
+) -> Option<Result<GitSource, Diagnostic>> {
+    let source = GitSource::parse(text)?.map_err(|error| Diagnostic::error(span, error.to_string()));
+    Some(source.and_then(|mut source| {
+        if let Some((text, span)) = checksum {
+            source.expect(text).map_err(|error| Diagnostic::error(span, error.to_string()))?;
+        }
+        if let Some((keep, span)) = keep {
+            if source.keep_git_dir.is_some_and(|known| known != keep) {
+                return Err(Diagnostic::error(span, "inconsistent keep-git-dir configuration"));
+            }
+            source.keep_git_dir = Some(keep);
+        }
+        Ok(source)
+    }))
 }
 
 impl HttpSource {

@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::{Seek, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
-use base64::Engine as _;
 use reqwest::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH, DATE, ETAG, HeaderName,
-    HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, DATE, ETAG, HeaderName, HeaderValue,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
 };
 use reqwest::{Method, Request, StatusCode, Url};
 
+use crate::authorization::Authorization;
 use crate::error::{Cause, Error};
 use crate::http::{Attempts, MAX_REDIRECTS, Reply, host_of, redirect, same_origin};
 use crate::{Registry, Result};
@@ -20,8 +20,7 @@ use crate::{Registry, Result};
 pub struct FileRequest {
     /// Without a login.
     pub url: String,
-    /// User and password: told to the server of the address, to no other.
-    pub login: Option<(String, String)>,
+    pub authorization: Option<Authorization>,
     /// What the server said of the copy that is here.
     pub known: Option<Validators>,
     /// More bytes are refused.
@@ -50,8 +49,6 @@ pub struct FileInfo {
     pub validators: Validators,
     /// `Last-Modified`, in seconds since 1970.
     pub modified: Option<i64>,
-    /// What the server calls it (`Content-Disposition`).
-    pub name: Option<String>,
     pub size: u64,
 }
 
@@ -97,18 +94,19 @@ impl Transfer<'_> {
         Ok(FileAnswer::New(FileInfo { size, ..info }))
     }
 
-    /// Follows redirects, as `curl -L` does, from HTTPS to plain HTTP too. The login goes to the server of the address
+    /// Follows redirects, as `curl -L` does, from HTTPS to plain HTTP too. The authorization goes to the server of the address
     /// alone; once a redirect has led away, it is gone for good.
     fn ask(&self) -> Result<Reply> {
         let mut url = self.url.clone();
-        let mut login = self.login();
+        let mut authorization = self.request.authorization.as_ref().and_then(Authorization::to_header);
         for _ in 0..MAX_REDIRECTS {
-            let reply = self.registry.http.execute(self.message(&url, login.as_ref()), &host_of(&url), self.doing)?;
+            let reply =
+                self.registry.http.execute(self.message(&url, authorization.as_ref()), &host_of(&url), self.doing)?;
             let Some(mut next) = redirect(&reply, &Method::GET)? else { return Ok(reply) };
             // One that a server made up is none that the user gave.
             let _ = next.set_username("").and_then(|()| next.set_password(None));
             if !same_origin(&next, &url) {
-                login = None;
+                authorization = None;
             }
             url = next;
         }
@@ -119,20 +117,12 @@ impl Transfer<'_> {
         })
     }
 
-    fn login(&self) -> Option<HeaderValue> {
-        let (user, password) = self.request.login.as_ref()?;
-        let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
-        let mut value = HeaderValue::from_str(&format!("Basic {encoded}")).ok()?;
-        value.set_sensitive(true);
-        Some(value)
-    }
-
-    fn message(&self, url: &Url, login: Option<&HeaderValue>) -> Request {
+    fn message(&self, url: &Url, authorization: Option<&HeaderValue>) -> Request {
         let mut message = Request::new(Method::GET, url.clone());
         let headers = message.headers_mut();
         // The bytes as they are: what is compressed on the way would have another length and validator.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        login.map(|login| headers.insert(AUTHORIZATION, login.clone()));
+        authorization.map(|value| headers.insert(AUTHORIZATION, value.clone()));
         let known = self.request.known.as_ref();
         let mut validate = |name: HeaderName, value: Option<&String>| {
             value.and_then(|value| HeaderValue::from_str(value).ok()).map(|value| headers.insert(name, value));
@@ -180,7 +170,6 @@ fn info(reply: &Reply) -> FileInfo {
     FileInfo {
         validators: Validators { etag: header(ETAG), last_modified: last_modified.filter(|_| strong) },
         modified,
-        name: reply.header(CONTENT_DISPOSITION).and_then(disposition_name),
         size: 0,
     }
 }
@@ -188,30 +177,4 @@ fn info(reply: &Reply) -> FileInfo {
 fn seconds(date: &str) -> Option<i64> {
     let since: Duration = httpdate::parse_http_date(date).ok()?.duration_since(UNIX_EPOCH).ok()?;
     i64::try_from(since.as_secs()).ok()
-}
-
-/// Reads the file name of `attachment; filename="a b.tar"` (RFC 6266), of which only the last element counts.
-fn disposition_name(value: &str) -> Option<String> {
-    let mut parameters = value.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
-    let (_, name) = parameters.find(|(key, _)| key.trim().eq_ignore_ascii_case("filename"))?;
-    let name = name.trim().trim_matches('"').rsplit(['/', '\\']).next()?;
-    (!matches!(name, "" | "." | "..")).then(|| name.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_that_servers_give() {
-        for (value, name) in [
-            ("attachment; filename=\"a b.tar\"", Some("a b.tar")),
-            ("attachment;FileName=f", Some("f")),
-            ("attachment; filename=\"../../etc/passwd\"", Some("passwd")),
-            ("attachment; filename=\"..\"", None),
-            ("inline", None),
-        ] {
-            assert_eq!(disposition_name(value).as_deref(), name, "{value}");
-        }
-    }
 }

@@ -13,6 +13,7 @@
 //! can listen to; never anywhere else, and never into a message.
 
 mod auth;
+mod authorization;
 mod clock;
 mod download;
 mod endpoint;
@@ -33,6 +34,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use image::{Descriptor, Digest, ImageConfig, ImageManifest, Platform, Reference};
 
+pub use authorization::Authorization;
 pub use clock::Clock;
 pub use error::{Cause, Error};
 pub use file::{FileAnswer, FileInfo, FileRequest, Validators};

@@ -71,6 +71,11 @@ pub enum MountKind {
         source: PathBuf,
         recursive: bool,
     },
+    /// `subpath` of a host directory, resolved beneath it, wherever symbolic links in it lead.
+    Beneath {
+        directory: PathBuf,
+        subpath: String,
+    },
     /// `subpath` of a stack of layers, topmost first; resolved beneath the stack's root. Writes are discarded.
     Snapshot {
         lowers: Vec<PathBuf>,

@@ -191,6 +191,11 @@ fn write_mount(out: &mut Writer, mount: &Mount) {
             out.u32(*uid);
             out.u32(*gid);
         }
+        MountKind::Beneath { directory, subpath } => {
+            out.u8(4);
+            out.path(directory);
+            out.bytes(subpath.as_bytes());
+        }
     }
 }
 
@@ -248,6 +253,7 @@ fn read_mount(from: &mut Reader<'_>) -> Option<Mount> {
         1 => MountKind::Snapshot { lowers: from.list(Reader::path)?, subpath: from.string()? },
         2 => MountKind::Tmpfs { size: from.option(Reader::u64)?, mode: from.u32()? },
         3 => MountKind::Data { bytes: from.bytes()?.to_vec(), mode: from.u32()?, uid: from.u32()?, gid: from.u32()? },
+        4 => MountKind::Beneath { directory: from.path()?, subpath: from.string()? },
         _ => return None,
     };
     Some(Mount { target, read_only, kind })
@@ -355,6 +361,11 @@ mod tests {
                     target: "/d".into(),
                     read_only: true,
                     kind: MountKind::Data { bytes: vec![0, 1, 2], mode: 0o400, uid: 1, gid: 2 },
+                },
+                Mount {
+                    target: "/b".into(),
+                    read_only: false,
+                    kind: MountKind::Beneath { directory: "/y".into(), subpath: "sub".into() },
                 },
             ],
             argv: vec!["sh".into(), "-c".into(), String::new()],

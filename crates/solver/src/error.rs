@@ -55,6 +55,9 @@ pub enum SolveErrorKind {
     /// A secret that no variable can hold.
     #[error("secret {id} cannot be put into the variable {name}: {reason}")]
     SecretInVariable { id: String, name: String, reason: &'static str, span: Span },
+    /// A secret for a server that no header can hold.
+    #[error("secret {id} cannot be sent to a server: {reason}")]
+    SecretInHeader { id: String, reason: &'static str },
     /// A directory is where a file would have to go.
     #[error("cannot replace to directory {target} with file")]
     CopyOntoDirectory { target: String },

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use image::layer::scan_tree;
 use image::{ContentId, Index};
 use plan::{GitSource, is_commit};
-use registry::git::{Commit, Files, Git, GitError, Password, Place, Remote};
+use registry::git::{Commit, Files, GitError, Place, Remote};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use store::{LayerId, Record, RecordInput, RecordKey, Store};
 
@@ -18,6 +18,7 @@ use crate::cancel::Cancel;
 use crate::error::{Result, SolveErrorKind};
 use crate::key::Hasher;
 use crate::local::{PATIENCE, now};
+use crate::servers::Servers;
 
 /// Files of a commit, in the store.
 #[derive(Clone, Debug)]
@@ -34,7 +35,7 @@ pub struct GitTree {
 
 /// Returns the commit that a source means, after the server was asked where the address alone does not tell. The commit
 /// is that of the files, unless the address names an annotated tag by its own digits.
-pub fn resolve_git(store: &Store, git: &Git, source: &GitSource, stop: Option<&Cancel>) -> Result<Commit> {
+pub fn resolve_git(store: &Store, servers: Servers<'_>, source: &GitSource, stop: Option<&Cancel>) -> Result<Commit> {
     if let Some(commit) = offline(source) {
         return Ok(commit);
     }
@@ -47,7 +48,9 @@ pub fn resolve_git(store: &Store, git: &Git, source: &GitSource, stop: Option<&C
     let stopped = stop.map(|stop| || stop.is_canceled());
     let stop = stopped.as_ref().map(|stopped| stopped as &dyn Fn() -> bool);
     let place = Place { scratch: scratch.path(), stop };
-    let commit = git.resolve(remote(source), source.reference.as_deref(), place).map_err(failed)?;
+    let authorization = servers.authorization_of_git(source)?;
+    let remote = Remote { url: &source.url, authorization: authorization.as_ref() };
+    let commit = servers.registry.git().resolve(remote, source.reference.as_deref(), place).map_err(failed)?;
     match &source.checksum {
         Some(expected) => check(expected, &commit).map(|()| commit),
         None => Ok(commit),
@@ -93,7 +96,13 @@ pub fn known_git(store: &Store, source: &GitSource, commit: &Commit) -> Result<O
 }
 
 /// Brings the files of a commit into the store, unless they are there.
-pub fn fetch_git(store: &Store, git: &Git, source: &GitSource, commit: &Commit, stop: &Cancel) -> Result<GitTree> {
+pub fn fetch_git(
+    store: &Store,
+    servers: Servers<'_>,
+    source: &GitSource,
+    commit: &Commit,
+    stop: &Cancel,
+) -> Result<GitTree> {
     let key = key(source, commit);
     let _lock = loop {
         if let Some(lock) = store.try_lock_key(&key)? {
@@ -112,7 +121,9 @@ pub fn fetch_git(store: &Store, git: &Git, source: &GitSource, commit: &Commit, 
     let place = Place { scratch: scratch.path(), stop: Some(&stopped) };
     let keep_git_dir = source.keeps_git_dir();
     let files = Files { subdir: &source.subdir, submodules: source.submodules, keep_git_dir };
-    let fetched = git.fetch(remote(source), commit, files, place).map_err(failed)?;
+    let authorization = servers.authorization_of_git(source)?;
+    let remote = Remote { url: &source.url, authorization: authorization.as_ref() };
+    let fetched = servers.registry.git().fetch(remote, commit, files, place).map_err(failed)?;
     let draft = store.new_layer()?;
     std::fs::rename(&fetched.directory, draft.tree()).map_err(writing("move the files of", &fetched.directory))?;
     let (overlay, ids) = store::layer_flavor();
@@ -157,12 +168,6 @@ fn key(source: &GitSource, commit: &Commit) -> RecordKey {
         hasher.text(commit.name.as_deref().unwrap_or_default());
     }
     hasher.record()
-}
-
-fn remote(source: &GitSource) -> Remote<'_> {
-    let credentials = source.credentials.as_ref();
-    let credentials = credentials.map(|known| Password { user: &known.user, password: &known.password });
-    Remote { url: &source.url, credentials }
 }
 
 fn failed(error: GitError) -> SolveErrorKind {

@@ -14,6 +14,7 @@ use registry::Registry;
 use sandbox::{Launcher, Pasta};
 use store::{KeyLock, LayerDraft, LayerId, Record, RecordInput, Store};
 
+use crate::cancel::Cancel;
 use crate::context::Contexts;
 use crate::error::{Result, SolveErrorKind};
 use crate::event::{self, Phase};
@@ -21,7 +22,7 @@ use crate::key::{self, Key};
 use crate::ops;
 use crate::ops::source::Fetched;
 use crate::results::Made;
-use crate::secret::Secret;
+use crate::servers::{Secrets, Servers};
 use crate::session::{Found, Session, must_ask};
 use crate::solution::Outcome;
 use crate::worker::{Job, Worker};
@@ -48,7 +49,7 @@ pub struct WorkerSettings {
     /// The network of a `RUN` without `--network`, if it can be connected; otherwise, and with `None`, that of the machine.
     pub private_network: Option<PrivateNetwork>,
     /// `--secret`, by id.
-    pub secrets: BTreeMap<String, Secret>,
+    pub secrets: Secrets,
     /// `--ssh`, by id: the sockets of the agents.
     pub agents: BTreeMap<String, PathBuf>,
     /// Who wants each layer as soon as it is there.
@@ -136,38 +137,17 @@ impl<'a> LocalWorker<'a> {
         lock(&self.prepared).remove(&id)
     }
 
-    /// Names the result of an op. If the op gave the same before, the earlier layer is kept, times included.
+    /// Names the result of an op.
     pub(crate) fn commit(&self, result: OpResult) -> Result<Made> {
-        let OpResult { key, op, draft, index, faithful, inputs } = result;
-        let content = index.content_id();
-        let cutoff = key::cutoff(&op, &content);
-        let (layer, created, outcome) = match self.store().record(&cutoff)? {
-            Some(earlier) => (earlier.layer, earlier.created, Outcome::Unchanged),
-            None => {
-                let created = now().seconds;
-                (draft.commit(index, created)?.id().clone(), created, Outcome::Ran)
-            }
-        };
-        let made = Made { layer, content, created, outcome };
-        if outcome == Outcome::Ran {
-            self.store().put_record(&cutoff, &record(&made, Vec::new()))?;
-        }
-        if faithful {
-            self.store().put_record(&key.record(), &record(&made, inputs))?;
-            lock(&self.computed).insert(key);
-        }
+        let computed = result.faithful.then_some(result.key);
+        let made = commit(self.store(), result)?;
+        lock(&self.computed).extend(computed);
         Ok(made)
     }
 
-    /// Waits for the lock of a key, but no longer than the build is wanted.
-    fn lock_key(&self, job: Job<'_>, key: Key) -> Result<KeyLock> {
-        loop {
-            job.check_canceled()?;
-            if let Some(lock) = self.store().try_lock_key(&key.record())? {
-                return Ok(lock);
-            }
-            std::thread::sleep(PATIENCE);
-        }
+    /// Returns the servers of sources.
+    pub(crate) fn servers(&self) -> Servers<'_> {
+        Servers { registry: self.registry, secrets: &self.settings.secrets }
     }
 
     /// Returns the record of `key` if somebody has computed it since it was looked up.
@@ -204,7 +184,7 @@ impl Worker for LocalWorker<'_> {
 
     fn execute(&self, job: Job<'_>, key: Key) -> Result<Made> {
         // Whoever else needs this key, in this process or another, waits here and then finds the record.
-        let _lock = job.measure(Phase::Wait, || self.lock_key(job, key))?;
+        let _lock = job.measure(Phase::Wait, || wait_for_key(self.store(), key, job.stop))?;
         if let Some(record) = self.computed_meanwhile(job, key)? {
             return Ok(Made::from_record(&record));
         }
@@ -247,6 +227,41 @@ impl Worker for LocalWorker<'_> {
     fn finish(&self) {
         lock(&self.prepared).clear();
         self.session.contexts.save();
+    }
+}
+
+/// Names the result of an op. If the op gave the same before, the earlier layer is kept, times included.
+pub(crate) fn commit(store: &Store, result: OpResult) -> Result<Made> {
+    let OpResult { key, op, draft, index, faithful, inputs } = result;
+    let content = index.content_id();
+    let cutoff = key::cutoff(&op, &content);
+    let (layer, created, outcome) = match store.record(&cutoff)? {
+        Some(earlier) => (earlier.layer, earlier.created, Outcome::Unchanged),
+        None => {
+            let created = now().seconds;
+            (draft.commit(index, created)?.id().clone(), created, Outcome::Ran)
+        }
+    };
+    let made = Made { layer, content, created, outcome };
+    if outcome == Outcome::Ran {
+        store.put_record(&cutoff, &record(&made, Vec::new()))?;
+    }
+    if faithful {
+        store.put_record(&key.record(), &record(&made, inputs))?;
+    }
+    Ok(made)
+}
+
+/// Waits for the lock of a key, but no longer than the build is wanted.
+pub(crate) fn wait_for_key(store: &Store, key: Key, stop: &Cancel) -> Result<KeyLock> {
+    loop {
+        if stop.is_canceled() {
+            return Err(SolveErrorKind::Canceled);
+        }
+        if let Some(lock) = store.try_lock_key(&key.record())? {
+            return Ok(lock);
+        }
+        std::thread::sleep(PATIENCE);
     }
 }
 

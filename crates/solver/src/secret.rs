@@ -1,8 +1,8 @@
-//! Secrets: values that a command sees and nothing else does.
+//! Secrets: values that a command or a server sees and nothing else does.
 
 use std::fmt;
 
-/// The value of a secret. It can be given to a command, not shown: there is no `Display`, and `Debug` hides it.
+/// The value of a secret. It can be given to a command or a server, not shown: there is no `Display`, and `Debug` hides it.
 #[derive(Clone)]
 pub struct Secret(Vec<u8>);
 
@@ -11,7 +11,7 @@ impl Secret {
         Self(value)
     }
 
-    /// Returns the value, for a box alone.
+    /// Returns the value, for a box or a server alone.
     pub(crate) fn reveal(&self) -> &[u8] {
         &self.0
     }

@@ -162,6 +162,104 @@ fn an_archive_behind_an_address_is_the_context() {
 }
 
 #[test]
+fn a_context_is_transferred_when_its_server_says_that_it_is_another() {
+    let (env, server) = (TestEnv::with_busybox(), FileServer::new());
+    let context = |content: &str, etag: &str| Page {
+        etag: Some(format!("\"{etag}\"")),
+        ..Page::new(archive(&[("Dockerfile", ALL), ("a", content)]))
+    };
+    server.put("/c", context("one", "1"));
+    let epoch = ["--build-arg", "SOURCE_DATE_EPOCH=context"];
+    build(&env, &server.url("/c"), &epoch).ok();
+    assert_eq!((env.sh("cat /o/a"), statuses(&server)), ("one".to_owned(), vec![200]));
+    assert_eq!(build(&env, &server.url("/c"), &epoch).ok().counts().0, 0);
+    assert_eq!(statuses(&server), [304]);
+    assert_eq!(env.inspect("test")["Created"].as_str(), Some("2001-09-09T01:46:41Z"), "that of the newest file, still");
+    server.put("/c", context("two", "2"));
+    build(&env, &server.url("/c"), &epoch).ok();
+    assert_eq!((env.sh("cat /o/a"), statuses(&server)), ("two".to_owned(), vec![200]));
+
+    env.file("a", "local");
+    server.put("/Dockerfile", with_etag("FROM busybox\nCOPY --from=x / /o\n", "3"));
+    let flags = ["-f", &server.url("/Dockerfile"), "--build-context", &format!("x={}", server.url("/c"))];
+    build(&env, ".", &flags).ok();
+    assert_eq!(statuses(&server), [200, 200], "as a named context it is another file");
+    build(&env, ".", &flags).ok();
+    assert_eq!((env.sh("cd /o; tar xOf context a"), statuses(&server)), ("two".to_owned(), vec![304, 304]));
+}
+
+#[test]
+fn an_epoch_may_be_that_of_a_stage() {
+    let (env, server) = (TestEnv::with_busybox(), FileServer::new());
+    let modified = ("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT".to_owned());
+    server.put("/dated", Page { headers: vec![modified], ..with_etag("x", "1") });
+    server.put("/archive", Page::new(archive(&[("a", ""), ("b", ""), ("c", "")])));
+    server.put("/neither", Page::new("x"));
+    let host = format!("HOST={}", server.host());
+    let created = |path: &str| {
+        let text = "ARG HOST\nARG SOURCE_DATE_EPOCH=Time\nFROM scratch AS time\nARG HOST\nARG FILE\nADD http://$HOST/$FILE /f\n\
+                    FROM busybox\nARG SOURCE_DATE_EPOCH\nENV E=${SOURCE_DATE_EPOCH-unset}\nCOPY --from=time /f /f\n";
+        env.build_with(text, &["--build-arg", &host, "--build-arg", &format!("FILE={path}")]).ok();
+        let image = env.inspect("test");
+        let mut found =
+            image["Config"]["Env"].as_array().expect("a list").iter().filter_map(|e| e.as_str()?.strip_prefix("E="));
+        (image["Created"].as_str().expect("a time").to_owned(), found.next_back().expect("a value").to_owned())
+    };
+    assert_eq!(created("dated"), ("1994-11-06T08:49:37Z".to_owned(), "784111777".to_owned()));
+    assert_eq!(statuses(&server), [200, 304], "what the time was taken of is what is added");
+    assert_eq!(created("archive"), ("2001-09-09T01:46:42Z".to_owned(), "1000000002".to_owned()));
+    assert_eq!(created("neither").1, "unset");
+    let text = format!("ARG SOURCE_DATE_EPOCH=t\nFROM scratch AS t\nADD {} /\n", server.url("/nothing"));
+    env.build(&text).fails(1, &["failed to find out SOURCE_DATE_EPOCH", "/nothing", "HTTP 404 Not Found"]);
+}
+
+/// What a server was told of who asks, request by request.
+fn told(server: &FileServer) -> Vec<Option<String>> {
+    let of = |headers: &[String]| headers.iter().find_map(|h| h.strip_prefix("authorization: ").map(str::to_owned));
+    server.take_asked().iter().map(|asked| of(&asked.headers)).collect()
+}
+
+#[test]
+fn secrets_for_a_host_are_told_to_it_alone() {
+    const CANARY: &str = "canary-55aa7";
+    let (env, server, other) = (TestEnv::with_busybox(), FileServer::new(), FileServer::new());
+    server.put("/f", Page::new("one"));
+    server.put("/away", Page::redirect(302, other.url("/f")));
+    server.put("/c", Page::new(archive(&[("Dockerfile", ALL), ("a", "one")])));
+    other.put("/f", Page::new("two"));
+    let mut said = String::new();
+    let mut run = |context: &str, flags: &[&str], value: &str| {
+        let arguments = ["build", "--progress=plain", "-t", "test"].into_iter().chain(flags.iter().copied());
+        let mut command = env.command(arguments.chain([context]));
+        let output = command.env("VALUE", value).stdin(std::process::Stdio::null()).output().expect("kiln starts");
+        let ran = crate::environment::ran(output);
+        said.push_str(&format!("{}{}", ran.stdout, ran.stderr));
+        ran
+    };
+    let token = ["--secret", "id=HTTP_AUTH_TOKEN_127.0.0.1,env=VALUE", "-o", "type=oci,dest=out.tar"];
+    let bearer = Some(format!("bearer {CANARY}"));
+    env.file("Dockerfile", format!("FROM busybox\nADD {} {} /o/\n", server.url("/f"), server.url("/away")));
+    run(".", &token, CANARY).ok();
+    assert_eq!(told(&server), [bearer.clone(), bearer.clone()]);
+    assert_eq!(told(&other), [None], "the other port is another server");
+    run(&server.url("/c"), &token, CANARY).ok();
+    assert_eq!(told(&server), [bearer]);
+    let header = ["--secret", "id=HTTP_AUTH_HEADER_127.0.0.1,env=VALUE"];
+    run(&server.url("/c"), &header, &format!("Basic {CANARY}")).ok();
+    assert_eq!(told(&server), [Some(format!("basic {CANARY}"))]);
+    run(&server.url("/c"), &["--secret", "id=HTTP_AUTH_TOKEN_localhost,env=VALUE"], CANARY).ok();
+    assert_eq!(told(&server), [None]);
+    run(&server.url("/c"), &header, &format!("{CANARY}\n{CANARY}"))
+        .fails(1, &["secret HTTP_AUTH_HEADER_127.0.0.1 cannot be sent to a server", "several lines"]);
+    for command in [&["explain"][..], &["history", "test"], &["inspect", "test"], &["builds"]] {
+        let ran = env.kiln(command.iter().copied()).ok();
+        said.push_str(&ran.stdout);
+    }
+    assert!(!said.to_lowercase().contains(CANARY), "{said}");
+    crate::mounts::assert_no_trace_of(CANARY, &env.path(""));
+}
+
+#[test]
 fn a_dockerfile_may_be_behind_an_address() {
     let (env, server) = (TestEnv::with_busybox(), FileServer::new());
     server.put("/Dockerfile", Page::new("FROM busybox\nLABEL of=server\n"));
@@ -194,7 +292,7 @@ fn a_named_context_is_fetched_if_something_reads_it() {
     env.file("Dockerfile", "FROM busybox\nCOPY --from=x / /o/\n");
     let ran = build(&env, ".", &["--build-context", &flag]).ok();
     assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
-    assert_eq!(env.sh("cd /o; tar xOf x.tar; stat -c ' %n %a %Y' *"), "one x.tar 600 784111777\n");
+    assert_eq!(env.sh("cd /o; tar xOf context; stat -c ' %n %a %Y' *"), "one context 600 784111777\n");
     assert_eq!(statuses(&server), [200]);
     build(&env, ".", &["--build-context", &flag, "--build-arg", "SOURCE_DATE_EPOCH=x"]).ok();
     assert_eq!(env.inspect("test")["Created"].as_str(), Some("1994-11-06T08:49:37Z"));

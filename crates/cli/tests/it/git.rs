@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use testkit::{GitHttpServer, GitServer, Repository};
+use testkit::{FileServer, GitHttpServer, GitServer, Page, Repository};
 
 use crate::environment::{Ran, TestEnv};
 
@@ -208,6 +208,96 @@ fn add_says_at_the_word_what_is_wrong() {
     env.file("Dockerfile", format!("FROM scratch\nADD {url} /\n"));
     let output = env.command(["build", "."]).env("PATH", env.path("home")).output().expect("kiln starts");
     crate::environment::ran(output).fails(1, &["Dockerfile:2:5", "install the package `git`"]);
+}
+
+#[test]
+fn an_epoch_may_be_that_of_a_repository() {
+    let server = GitServer::new();
+    let (_repository, _) = sample(&server);
+    let env = TestEnv::new();
+    let time = format!("ARG SOURCE_DATE_EPOCH=time\nFROM scratch AS time\nADD {}#v1:sub /\n", server.url("app.git"));
+    env.build(&format!("{time}FROM scratch\nCOPY --from=time /run.sh /\n")).ok();
+    assert_eq!(env.inspect("test")["Created"].as_str(), Some("2023-11-14T22:13:20Z"));
+    env.build(&time.replace("#v1", "#gone"))
+        .fails(1, &["failed to find out SOURCE_DATE_EPOCH", "not contain ref gone"]);
+}
+
+#[test]
+fn secrets_let_into_repositories() {
+    const CANARY: &str = "canary-90210";
+    // x-access-token:canary-90210
+    let login = "eC1hY2Nlc3MtdG9rZW46Y2FuYXJ5LTkwMjEw";
+    let server = GitHttpServer::new(login);
+    let module = format!("http://{}/module.git", server.address());
+    server.repository("module.git").file("m", "m").commit("one");
+    let repository = server.repository("app.git");
+    repository.file("Dockerfile", DOCKERFILE).file("a", "one");
+    let modules = format!("[submodule \"m\"]\n\tpath = m\n\turl = {module}\n");
+    repository.file(".gitmodules", &modules);
+    let commit = repository.git(&["-C", "../module.git", "rev-parse", "HEAD"]);
+    repository.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{commit},m")]);
+    repository.git(&["add", "--all", "--", ".gitmodules", "Dockerfile", "a"]);
+    repository.git(&["commit", "--quiet", "--message=one"]);
+    let url = format!("http://{}/app.git", server.address());
+    let mut said = String::new();
+    for (id, value) in [
+        ("GIT_AUTH_TOKEN".to_owned(), CANARY.to_owned()),
+        (format!("GIT_AUTH_TOKEN.{}", server.address()), CANARY.to_owned()),
+        ("GIT_AUTH_HEADER".to_owned(), format!("Basic {login}")),
+        (format!("GIT_AUTH_HEADER.{}", server.address()), format!("Basic {login}")),
+    ] {
+        let env = TestEnv::new();
+        let mut run = |context: &str, more: &[&str], id: &str| {
+            let secret = format!("id={id},env=VALUE");
+            let arguments = ["build", "--progress=plain", "-t", "test", "--secret", &secret];
+            let mut command = env.command(arguments.into_iter().chain(more.iter().copied()).chain([context]));
+            let output = command.env("VALUE", &value).stdin(std::process::Stdio::null()).output().expect("kiln starts");
+            let ran = crate::environment::ran(output);
+            said.push_str(&format!("{}{}", ran.stdout, ran.stderr));
+            ran
+        };
+        run(&url, &[], &id).ok();
+        assert!(files(&env).contains(&"m/m 644".to_owned()), "{id}: {:?}", files(&env));
+        env.file("Dockerfile", format!("FROM scratch\nADD {url}?submodules=0 /app\nCOPY --from=x /a /b\n"));
+        run(".", &["--build-context", &format!("x={url}?subdir=.")], &id).ok();
+        files(&env);
+        assert_eq!(read(&env, "app/a") + &read(&env, "b"), "oneone", "{id}");
+        run(&format!("{url}#v9"), &[], &format!("{id}x")).fails(1, &["failed to fetch http://"]);
+        for command in [&["explain"][..], &["history", "test"], &["inspect", "test"], &["builds"]] {
+            said.push_str(&env.kiln(command.iter().copied()).ok().stdout);
+        }
+        crate::mounts::assert_no_trace_of(CANARY, &env.path(""));
+        crate::mounts::assert_no_trace_of(login, &env.path(""));
+    }
+    assert!(!said.contains(CANARY) && !said.contains(login), "{said}");
+}
+
+#[test]
+fn secrets_do_not_follow_a_redirect() {
+    let (server, other) = (FileServer::new(), FileServer::new());
+    let path = "/app.git/info/refs?service=git-upload-pack";
+    server.put(path, Page::redirect(302, other.url(path)));
+    let asks = ("WWW-Authenticate", "Basic realm=\"x\"".to_owned());
+    other.put(path, Page { status: 401, headers: vec![asks], ..Page::default() });
+    let env = TestEnv::new();
+    let build = |secret: &str, parts: &[&str]| {
+        let mut command =
+            env.command(["build", "--secret", &format!("id={secret},env=VALUE"), &server.url("/app.git")]);
+        let output = command.env("VALUE", "Bearer x").stdin(std::process::Stdio::null()).output().expect("kiln starts");
+        crate::environment::ran(output).fails(1, parts);
+        let authorized = |asked: Vec<testkit::Asked>| {
+            asked.iter().map(|a| a.headers.iter().any(|h| h.starts_with("authorization:"))).collect::<Vec<_>>()
+        };
+        (authorized(server.take_asked()), authorized(other.take_asked()))
+    };
+    let (told, told_other) = build("GIT_AUTH_HEADER", &["302", "use the address that it leads to"]);
+    assert_eq!((told, told_other), (vec![true], vec![]), "git would send the header there, too");
+    let (told, told_other) = build("GIT_AUTH_TOKEN", &["could not read Username"]);
+    assert_eq!(
+        (told, told_other),
+        (vec![false], vec![false]),
+        "nobody who is asked by another server tells it the token"
+    );
 }
 
 #[test]

@@ -7,19 +7,23 @@ use crate::environment::{Ran, TestEnv, ran};
 
 const CANARY: &str = "canary-8f1e6c52b7";
 
-/// Panics if a file below `directory`, or a name, contains the canary.
 fn assert_no_trace(directory: &Path) {
+    assert_no_trace_of(CANARY, directory);
+}
+
+/// Panics if a file below `directory`, or a name, contains the canary.
+pub(crate) fn assert_no_trace_of(canary: &str, directory: &Path) {
     for entry in std::fs::read_dir(directory).expect("a directory") {
         let entry = entry.expect("an entry");
         let path = entry.path();
-        assert!(!path.to_string_lossy().contains(CANARY), "{}", path.display());
+        assert!(!path.to_string_lossy().contains(canary), "{}", path.display());
         let kind = entry.file_type().expect("a kind");
         if kind.is_dir() {
-            assert_no_trace(&path);
+            assert_no_trace_of(canary, &path);
         } else if kind.is_file()
             && let Ok(bytes) = std::fs::read(&path)
         {
-            let found = bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes());
+            let found = bytes.windows(canary.len()).any(|window| window == canary.as_bytes());
             assert!(!found, "{}", path.display());
         }
     }

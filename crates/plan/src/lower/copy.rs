@@ -7,7 +7,7 @@ use dockerfile::{Span, Spanned, Word};
 use super::scope::Scope;
 use super::source::{self, Fetched};
 use crate::names::Source;
-use crate::op::{Chmod, Copy, CopySource, Op};
+use crate::op::{self, Chmod, Copy, CopySource, Op};
 use crate::remote::{Remote, redact};
 use crate::{ContextName, Input, path};
 
@@ -174,11 +174,13 @@ fn fetch(
     match (verb, remote) {
         (Verb::Copy, Remote::Git) => scope.error(span, "source can't be a git ref for COPY"),
         (Verb::Copy, Remote::Http) => scope.error(span, "source can't be a URL for COPY"),
-        (Verb::Add, Remote::Git) => {
+        (Verb::Add, _) => {
             let keep = copy.flags.keep_git_dir.as_ref().map(|keep| (keep.value, keep.span));
-            return source::git(scope, text, span, checksum, keep);
+            match op::Source::read((text, span), checksum, keep)? {
+                Ok(source) => return source::fetch(scope, source, (text, span)),
+                Err(diagnostic) => scope.report(diagnostic),
+            }
         }
-        (Verb::Add, Remote::Http) => return source::http(scope, text, span, checksum),
     }
     None
 }

@@ -239,20 +239,17 @@ fn cache(
     declared: &mount::Declared,
     inputs: &mut Vec<Input>,
 ) -> Option<Cache> {
-    let base = match &declared.from {
+    let path = path::clean(&declared.source);
+    let (base, subpath) = match &declared.from {
         Some(from) => {
             let input = source(scope, flag, Some(from))?;
-            Some((position(inputs, input), path::clean(&declared.source)))
+            (Some((position(inputs, input), path)), None)
         }
-        None if path::clean(&declared.source) == "/" => None,
-        None => {
-            scope.unsupported(flag.span, "`source` of a cache mount without `from`");
-            return None;
-        }
+        None => (None, Some(path).filter(|path| path != "/")),
     };
     let id = declared.cache_id(scope.stages.options);
     let mount::Declared { sharing, mode, uid, gid, .. } = *declared;
-    Some(Cache { id, sharing, base, mode, uid, gid })
+    Some(Cache { id, sharing, base, subpath, mode, uid, gid })
 }
 
 /// Returns where a secret is mounted, if it is; one that goes into a variable alone is not.

@@ -132,8 +132,9 @@ fn run(out: &mut String, run: &Run) {
         let kind = match kind {
             MountKind::Bind { input, path } => format!("bind of input {input} {path}"),
             MountKind::Tmpfs { size } => format!("tmpfs {size:?}"),
-            MountKind::Cache(Cache { id, sharing, base, mode, uid, gid }) => {
-                format!("cache {id} {sharing:?} of {base:?} mode {mode:?} owner {uid:?}:{gid:?}")
+            MountKind::Cache(Cache { id, sharing, base, subpath, mode, uid, gid }) => {
+                let part = subpath.as_ref().map(|subpath| format!(" part {subpath}")).unwrap_or_default();
+                format!("cache {id} {sharing:?} of {base:?}{part} mode {mode:?} owner {uid:?}:{gid:?}")
             }
             MountKind::Ssh { agent, mode, uid, gid } => {
                 format!("ssh {} required {} mode {mode:o} owner {uid}:{gid}", agent.id, agent.required)

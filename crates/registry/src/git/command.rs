@@ -9,6 +9,7 @@ use std::process::Command;
 
 use super::process::{self, Finished};
 use super::{GitError, GitOptions, Place, Remote, Result};
+use crate::authorization::Kind;
 
 /// Modes are those of git, whatever the caller's umask.
 const WITH_UMASK: &str = "umask 022 && exec \"$0\" \"$@\"";
@@ -80,8 +81,16 @@ impl<'a> Commands<'a> {
         command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", &self.config).env("HOME", "/dev/null");
         command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_ALLOW_PROTOCOL", "http:https:git:ssh");
         command.env("GIT_ATTR_NOSYSTEM", "1");
-        if let Some(credentials) = self.remote.credentials {
-            command.env(USER, credentials.user).env(PASSWORD, credentials.password);
+        match self.remote.authorization.map(|authorization| &authorization.0) {
+            Some(Kind::Login { user, password }) => {
+                command.env(USER, user.expose()).env(PASSWORD, password.expose());
+            }
+            Some(Kind::Header(value)) => {
+                command.env("GIT_CONFIG_COUNT", "1");
+                command.env("GIT_CONFIG_KEY_0", format!("http.{}.extraHeader", host(&self.remote)));
+                command.env("GIT_CONFIG_VALUE_0", format!("Authorization: {}", value.expose()));
+            }
+            None => {}
         }
         if !self.options.variables.iter().any(|(name, _)| name == "GIT_SSH_COMMAND") {
             command.env("GIT_SSH_COMMAND", ssh(self.options.home.as_deref()));
@@ -95,6 +104,11 @@ fn program(path: &OsStr) -> Option<PathBuf> {
     directories.map(|directory| directory.join("git")).find(|git| git.is_file())
 }
 
+/// Returns the address of the server, without a path.
+fn host(remote: &Remote<'_>) -> String {
+    remote.url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/")
+}
+
 /// No hooks, nothing in the background, no server that keeps a connection without using it; credentials for their host
 /// alone, when it asks.
 fn configuration(remote: &Remote<'_>) -> String {
@@ -103,13 +117,16 @@ fn configuration(remote: &Remote<'_>) -> String {
          [http]\n\tlowSpeedLimit = 1\n\tlowSpeedTime = 300\n[init]\n\tdefaultBranch = master\n\
          [advice]\n\tdetachedHead = false\n"
             .to_owned();
-    if remote.credentials.is_some() {
-        let host = remote.url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
-        let host = host.replace('\\', "\\\\").replace('"', "\\\"");
+    let host = host(remote).replace('\\', "\\\\").replace('"', "\\\"");
+    let kind = remote.authorization.map(|authorization| &authorization.0);
+    if let Some(Kind::Login { .. }) = kind {
         let helper = format!(
             "!f() {{ test \\\"$1\\\" = get && printf 'username=%s\\\\npassword=%s\\\\n' \\\"${USER}\\\" \\\"${PASSWORD}\\\"; }}; f"
         );
         let _ = writeln!(text, "[credential \"{host}\"]\n\thelper = \"{helper}\"");
+    }
+    if let Some(Kind::Header(_)) = kind {
+        let _ = writeln!(text, "[http \"{host}\"]\n\tfollowRedirects = false");
     }
     text
 }
@@ -168,6 +185,7 @@ fn message(stderr: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Authorization;
 
     #[test]
     fn what_git_says_is_one_line() {
@@ -186,9 +204,12 @@ mod tests {
 
     #[test]
     fn credentials_are_for_one_host_and_in_no_configuration() {
-        let credentials = Some(super::super::Password { user: "me", password: "secret" });
-        let text = configuration(&Remote { url: "https://h:81/o/r.git", credentials });
+        let login = Authorization::login("me", "secret");
+        let text = configuration(&Remote { url: "https://h:81/o/r.git", authorization: Some(&login) });
         assert!(text.contains("[credential \"https://h:81\"]") && !text.contains("secret"), "{text}");
-        assert!(!configuration(&Remote { url: "https://h/r.git", credentials: None }).contains("credential"));
+        let header = Authorization::header("Bearer secret");
+        let text = configuration(&Remote { url: "https://h:81/o/r.git", authorization: Some(&header) });
+        assert!(text.ends_with("[http \"https://h:81\"]\n\tfollowRedirects = false\n"), "{text}");
+        assert!(!configuration(&Remote { url: "https://h/r.git", authorization: None }).contains("https://h"));
     }
 }

@@ -51,8 +51,15 @@ fn help_with(message: &str) -> Option<&'static str> {
         ("Host key verification failed", "make sure of the host's key, and add it to ~/.ssh/known_hosts"),
         ("Permission denied (publickey", "start an agent with the right key: ssh-agent, ssh-add"),
         ("ssh: not found", "install the package `openssh-client`"),
-        ("could not read Username", "it is private, or does not exist: give a user and a token in the address"),
-        ("Authentication failed", "the user or the token in the address is not the right one"),
+        (
+            "could not read Username",
+            "it is private, or does not exist: give a user and a token in the address, or --secret id=GIT_AUTH_TOKEN",
+        ),
+        (
+            "returned error: 30",
+            "no header with credentials goes where another server leads: use the address that it leads to",
+        ),
+        ("Authentication failed", "the user or the token is not the right one"),
         ("transport 'file' not allowed", "a repository must not lead to files of this machine"),
         ("certificate", "name its authority with GIT_SSL_CAINFO or SSL_CERT_FILE"),
     ];

@@ -6,7 +6,7 @@
 //!
 //! What is in a repository decides about files and nothing else: no hook, filter, helper or configuration of it or of
 //! the caller is run, no protocol but HTTP(S), SSH and git's own is spoken, nothing is asked of a terminal. Credentials
-//! reach git when a server of the host they are for wants them; no argument, configuration or message has them.
+//! reach the host they are for alone, through git's environment; no argument, configuration or message has them.
 
 mod command;
 mod error;
@@ -21,6 +21,8 @@ use std::path::{Path, PathBuf};
 pub use error::GitError;
 
 use command::Commands;
+
+use crate::Authorization;
 
 type Result<T, E = GitError> = std::result::Result<T, E>;
 
@@ -46,20 +48,8 @@ pub struct Git {
 pub struct Remote<'a> {
     /// Without credentials.
     pub url: &'a str,
-    pub credentials: Option<Password<'a>>,
-}
-
-/// A user and a password or token.
-#[derive(Clone, Copy)]
-pub struct Password<'a> {
-    pub user: &'a str,
-    pub password: &'a str,
-}
-
-impl fmt::Debug for Password<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Password(…)")
-    }
+    /// A login is told when the server asks; a header at once, and then no redirect is followed: git would send it there.
+    pub authorization: Option<&'a Authorization>,
 }
 
 /// A commit, and how the repository calls it.

@@ -13,7 +13,7 @@ fn git() -> Git {
 }
 
 fn remote(url: &str) -> Remote<'_> {
-    Remote { url, credentials: None }
+    Remote { url, authorization: None }
 }
 
 fn resolve(url: &str, reference: Option<&str>) -> Result<Commit> {
@@ -228,12 +228,13 @@ fn credentials_go_to_their_host_when_it_asks() {
     let url = format!("http://{}/r.git", server.address());
     let ask = |url: &str, password: Option<&str>| {
         let scratch = TempDir::new().unwrap();
-        let credentials = password.map(|password| Password { user: "me", password });
+        let login = password.map(|password| Authorization::login("me", password));
+        let remote = Remote { url, authorization: login.as_ref() };
         let place = Place { scratch: scratch.path(), stop: None };
-        let commit = git().resolve(Remote { url, credentials }, None, place)?;
+        let commit = git().resolve(remote, None, place)?;
         let other = TempDir::new().unwrap();
         let place = Place { scratch: other.path(), stop: None };
-        let fetched = git().fetch(Remote { url, credentials }, &commit, Files { keep_git_dir: true, ..ALL }, place)?;
+        let fetched = git().fetch(remote, &commit, Files { keep_git_dir: true, ..ALL }, place)?;
         let config = fs::read_to_string(fetched.directory.join(".git/config")).unwrap();
         assert!(!config.contains("secret") && !config.contains("KILN"), "{config}");
         Ok::<_, GitError>(fetched.commit)
@@ -246,9 +247,9 @@ fn credentials_go_to_their_host_when_it_asks() {
     // The same server by another name is another host.
     let elsewhere = url.replace("127.0.0.1", "localhost");
     let scratch = TempDir::new().unwrap();
-    let credentials = Some(Password { user: "me", password: "secret" });
+    let login = Authorization::login("me", "secret");
     let place = Place { scratch: scratch.path(), stop: None };
-    let commands = command::Commands::new(&git().options, Remote { url: &url, credentials }, place)
+    let commands = command::Commands::new(&git().options, Remote { url: &url, authorization: Some(&login) }, place)
         .map(|commands| commands.attempt(None, &["ls-remote", "--", &elsewhere]).unwrap().status.success());
     assert!(!commands.unwrap());
 }

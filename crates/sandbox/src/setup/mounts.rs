@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 
 use super::kernel::{Staging, new_mount};
-use super::place::{Kind, Root, open_beneath};
+use super::place::{Kind, Root, open_beneath, open_host};
 use super::{PATH, Shared, overlay};
 use crate::Identity;
 use crate::error::{Doing, Error, Result};
@@ -56,6 +56,12 @@ impl Adding<'_> {
                 let tree =
                     clone_tree(source, *recursive).doing(|| format!("mounting {} at {target}", source.display()))?;
                 self.place(&tree, target, *read_only, *recursive)
+            }
+            MountKind::Beneath { directory, subpath } => {
+                let doing = || format!("finding `{subpath}` to mount at {target}");
+                let inside = open_host(directory, PATH).and_then(|directory| open_beneath(directory, subpath, PATH));
+                let tree = clone_file(inside.doing(doing)?).doing(doing)?;
+                self.place(&tree, target, *read_only, false)
             }
             MountKind::Tmpfs { size, mode } => {
                 let tree = tmpfs(*size, *mode).doing(|| format!("mounting tmpfs at {target}"))?;

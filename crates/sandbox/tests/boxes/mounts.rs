@@ -16,6 +16,7 @@ pub(crate) const CASES: &[Case] = &[
     ("files_of_etc_are_read_only", files_of_etc_are_read_only),
     ("binds_of_directories_and_files", binds_of_directories_and_files),
     ("nothing_is_bound_from_nowhere", nothing_is_bound_from_nowhere),
+    ("directories_are_mounted_in_part", directories_are_mounted_in_part),
     ("snapshots_are_mounted_in_part", snapshots_are_mounted_in_part),
     ("tmpfs_has_its_size", tmpfs_has_its_size),
     ("data_has_its_mode", data_has_its_mode),
@@ -133,6 +134,31 @@ fn nothing_is_bound_from_nowhere(fixture: &Fixture) {
     spec.mounts = vec![mount("/x", true, bind("/no/such/source"))];
     let error = chain(&fixture.try_run(&spec).unwrap_err());
     assert_eq!(error, "mounting /no/such/source at /x: No such file or directory (os error 2)");
+}
+
+fn directories_are_mounted_in_part(fixture: &Fixture) {
+    let (directory, outside) = (fixture.directory(), fixture.directory());
+    fs::create_dir_all(directory.join("sub/dir")).unwrap();
+    fs::write(directory.join("sub/file"), "file\n").unwrap();
+    fs::write(outside.join("secret"), "").unwrap();
+    symlink("/sub", directory.join("inside")).unwrap();
+    symlink(&outside, directory.join("absolute")).unwrap();
+    symlink(format!("../../../../../../../..{}", outside.display()), directory.join("up")).unwrap();
+    let beneath = |subpath: &str| MountKind::Beneath { directory: directory.clone(), subpath: subpath.into() };
+    let mut spec = fixture.shell("ls /d; cat /f; echo new > /d/new; echo no > /f");
+    spec.mounts = vec![mount("/d", false, beneath("/sub")), mount("/f", true, beneath("inside/file"))];
+    let output = fixture.run(&spec);
+    assert_eq!(output.stdout, "dir\nfile\nfile\n", "{output:?}");
+    assert!(output.stderr.contains("Read-only file system"), "{output:?}");
+    assert_eq!(fs::read_to_string(directory.join("sub/new")).unwrap(), "new\n");
+    for subpath in
+        ["absolute/secret", "up/secret", &format!("../../../../../../..{}/secret", outside.display()), "none"]
+    {
+        let mut spec = fixture.shell(":");
+        spec.mounts = vec![mount("/s", true, beneath(subpath))];
+        let error = chain(&fixture.try_run(&spec).unwrap_err());
+        assert_eq!(error, format!("finding `{subpath}` to mount at /s: No such file or directory (os error 2)"));
+    }
 }
 
 fn snapshots_are_mounted_in_part(fixture: &Fixture) {

@@ -3,6 +3,7 @@
 //! Members go into the plan of the layer; only their data is written at once, to files that are moved into place later.
 //! Every name is resolved beneath the destination, as if that were the root.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
 
@@ -29,7 +30,8 @@ impl Archive {
         let data = decompress(self.file, Expansion::default()).map_err(|e| fail(&self.name, e.to_string()))?;
         let destination = layout.probe.target.clone();
         layout.make_directories(&destination)?;
-        let mut extraction = Extraction { layout, parent, destination, archive: &self.name };
+        let linked = HashMap::new();
+        let mut extraction = Extraction { layout, parent, destination, archive: &self.name, linked };
         let mut members = TarReader::new(data);
         let mut buffer = Vec::new();
         while let Some(member) = members.next_member().map_err(|e| extraction.fail(describe(&e)))? {
@@ -38,6 +40,10 @@ impl Archive {
             }
             let Some(path) = extraction.place_for(&member)? else { continue };
             let what = match member.kind {
+                MemberKind::Hardlink => {
+                    extraction.link(path, &member)?;
+                    continue;
+                }
                 MemberKind::File => {
                     let number = extraction.layout.files.len();
                     let file = extraction.spool(number, spool, &mut members.data(), &mut buffer)?;
@@ -45,8 +51,10 @@ impl Archive {
                 }
                 _ => extraction.what(&member, &path)?,
             };
-            extraction.put(path, what, &member);
+            let metadata = extraction.metadata(&member);
+            extraction.layout.planned.insert(path, Planned { what, metadata, replaces: true });
         }
+        extraction.finish();
         Ok(())
     }
 }
@@ -64,6 +72,8 @@ struct Extraction<'a> {
     parent: &'a dyn Files,
     destination: LayerPath,
     archive: &'a str,
+    /// What the last hard link to each file says of it, by the number of the file.
+    linked: HashMap<usize, Metadata>,
 }
 
 /// What is at the destination by now, with the destination as the root.
@@ -159,12 +169,38 @@ impl Extraction<'_> {
             MemberKind::CharDevice => What::CharDevice { major, minor },
             MemberKind::BlockDevice => What::BlockDevice { major, minor },
             MemberKind::Fifo => What::Fifo,
-            MemberKind::Hardlink | MemberKind::File => self.link_target(member)?,
+            MemberKind::Hardlink | MemberKind::File => return Err(SolveErrorKind::Plan("a file is put elsewhere")),
         })
     }
 
-    /// Returns what a hard link names: something of this layer.
-    fn link_target(&self, member: &Member) -> Result<What> {
+    /// Gives something of this layer another name. As with docker, owner, mode and time become what the archive says of the
+    /// link; a symbolic link keeps its time.
+    fn link(&mut self, path: LayerPath, member: &Member) -> Result<()> {
+        let target = self.link_target(member)?;
+        let mut metadata = self.metadata(member);
+        let Some(planned) = self.layout.planned.get_mut(&target) else { return Ok(()) };
+        let known = match &planned.what {
+            What::File(number) => self.linked.get(number).unwrap_or(&planned.metadata),
+            _ => &planned.metadata,
+        };
+        let is_new = |(name, _): &&(Box<[u8]>, Box<[u8]>)| !metadata.xattrs.iter().any(|(other, _)| other == name);
+        let kept: Vec<_> = known.xattrs.iter().filter(is_new).cloned().collect();
+        metadata.xattrs.extend(kept);
+        metadata.xattrs.sort();
+        if let What::Symlink(_) = planned.what {
+            (metadata.mode, metadata.mtime) = (known.mode, known.mtime);
+        }
+        planned.metadata = metadata.clone();
+        let what = planned.what.clone();
+        if let What::File(number) = what {
+            self.linked.insert(number, metadata.clone());
+        }
+        self.layout.planned.insert(path, Planned { what, metadata, replaces: true });
+        Ok(())
+    }
+
+    /// Returns what a hard link names.
+    fn link_target(&self, member: &Member) -> Result<LayerPath> {
         let target = self.clean(&member.link, "link")?;
         let parent = resolve(self, &target.parent().unwrap_or_default())?;
         let named = || String::from_utf8_lossy(&member.link).into_owned();
@@ -173,30 +209,32 @@ impl Extraction<'_> {
             name => self.destination.join_path(&parent.join(name)),
         };
         match self.layout.planned.get(&target) {
-            Some(planned) if !planned.is_directory() => Ok(planned.what.clone()),
+            Some(planned) if !planned.is_directory() => Ok(target),
             _ => Err(self.fail(format!("`{}`, the target of a hard link, is not in the archive", named()))),
         }
     }
 
-    fn put(&mut self, path: LayerPath, what: What, member: &Member) {
+    fn metadata(&self, member: &Member) -> Metadata {
         let own = |(name, _): &&(Box<[u8]>, Box<[u8]>)| {
             !name.starts_with(b"trusted.overlay.")
                 && !name.starts_with(b"user.overlay.")
                 && **name != *b"security.selinux"
         };
         let xattrs = member.xattrs.iter().filter(own).cloned().collect();
-        let (mode, uid, gid, mtime) = (member.mode & 0o7777, member.uid, member.gid, member.mtime);
-        let mut metadata = self.layout.owned(&Metadata { mode, uid, gid, mtime, xattrs });
-        if member.kind == MemberKind::Symlink {
-            metadata.mode = 0o777;
+        let mode = if member.kind == MemberKind::Symlink { 0o777 } else { member.mode & 0o7777 };
+        let (uid, gid, mtime) = (member.uid, member.gid, member.mtime);
+        self.layout.owned(&Metadata { mode, uid, gid, mtime, xattrs })
+    }
+
+    /// One inode has one owner, mode and time, whatever it is called.
+    fn finish(self) {
+        for planned in self.layout.planned.values_mut() {
+            if let What::File(number) = &planned.what
+                && let Some(metadata) = self.linked.get(number)
+            {
+                planned.metadata = metadata.clone();
+            }
         }
-        if member.kind == MemberKind::Hardlink
-            && let Some(file) = self.layout.planned.values().find(|planned| planned.what == what)
-        {
-            // One inode has one owner and mode: that of its first name.
-            metadata = file.metadata.clone();
-        }
-        self.layout.planned.insert(path, Planned { what, metadata, replaces: true });
     }
 }
 

@@ -55,7 +55,11 @@ pub(super) fn mounts(
                     let selection = worker.session.selection(job.results, input, Wanted::mount(path))?;
                     reads.push((mount.target.clone(), selection.mounted()));
                 }
-                sandbox::MountKind::Bind { source: caches.path(worker, job, cache)?, recursive: false }
+                let source = caches.path(worker, job, cache)?;
+                match cache.subpath.clone() {
+                    Some(subpath) => sandbox::MountKind::Beneath { directory: source, subpath },
+                    None => sandbox::MountKind::Bind { source, recursive: false },
+                }
             }
             MountKind::Secret { secret, mode, uid, gid } => {
                 let Some(value) = find_secret(worker, secret)? else { continue };

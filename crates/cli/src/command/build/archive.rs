@@ -5,8 +5,8 @@ use std::io::{self, Cursor, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
-use image::Index;
-use image::layer::{ApplyOptions, Expansion, Format, Ids, Names, TarReader, apply, decompress};
+use image::layer::{ApplyOptions, Expansion, Format, Ids, MemberKind, Names, TarReader, apply, decompress};
+use image::{Index, Kind};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use store::{Scratch, Store};
 
@@ -40,7 +40,8 @@ pub(super) fn receive<R: Read + Send + 'static>(
     let scratch = store.scratch()?;
     let unpacked = unpack(whole, scratch.path());
     let index = unpacked.map_err(|failure| failure.context(format!("failed to unpack {what}")))?;
-    let newest = index.entries().iter().map(|entry| entry.metadata.mtime.seconds).max();
+    let files = index.entries().iter().filter(|entry| matches!(entry.kind, Kind::File { .. }));
+    let newest = files.map(|entry| entry.metadata.mtime.seconds).max();
     Ok(Arrived::Archive(scratch, newest))
 }
 
@@ -51,6 +52,18 @@ fn is_archive(start: &[u8]) -> bool {
     // The end of an archive, which an empty one begins with, is no text either.
     start.len() == HEADER
         && (start.iter().all(|&b| b == 0) || TarReader::new(start).next_member().is_ok_and(|m| m.is_some()))
+}
+
+/// Returns the time of the newest file of an archive; `None` if it is something else, or cannot be read to its end.
+pub(super) fn newest(file: impl Read + Send + 'static) -> Option<i64> {
+    let mut archive = TarReader::new(decompress(file, Expansion::default()).ok()?);
+    let mut newest = None;
+    while let Some(member) = archive.next_member().ok()? {
+        if matches!(member.kind, MemberKind::File | MemberKind::Hardlink) {
+            newest = newest.max(Some(member.mtime.seconds));
+        }
+    }
+    newest
 }
 
 /// Owners do not count in a context, so none is set.

@@ -371,7 +371,7 @@ fn context(text: &str) -> Result<(String, ContextValue), Failure> {
         let invalid = |error| Failure::from_error(&error).context(format!("--build-context {name}")).code(2);
         ContextValue::Git(Box::new(source.map_err(invalid)?))
     } else if let Some(source) =
-        http::source(value).map_err(|failure| failure.context(format!("--build-context {name}")).code(2))?
+        http::named(value).map_err(|failure| failure.context(format!("--build-context {name}")).code(2))?
     {
         ContextValue::Http(Box::new(source))
     } else if value.contains("://") {

@@ -3,7 +3,7 @@
 use dockerfile::diagnostic::excerpt;
 use dockerfile::lint::Checks;
 use dockerfile::{Diagnostic, Diagnostics, Dockerfile, Severity, Sources};
-use plan::{BaseKey, BaseRequest, Plan};
+use plan::{BaseKey, BaseRequest, Mount, MountKind, Op, Plan};
 use solver::{SolveError, SolveErrorKind};
 
 use crate::error::Failure;
@@ -105,5 +105,18 @@ pub(super) fn solve(error: SolveError, plan: &Plan, sources: &Sources) -> Failur
         text.push_str("\n------\n");
     }
     text.push_str(&excerpt(vertex.span, sources));
-    Failure::from_error(&error.kind).excerpt(text)
+    let failure = Failure::from_error(&error.kind).excerpt(text);
+    if missing_part(&error.kind, &vertex.op) {
+        return failure.help("mounting a part of a cache does not make it: a step that mounts the whole has to");
+    }
+    failure
+}
+
+/// True if a box failed for want of something, and the step wants a part of a cache.
+fn missing_part(error: &SolveErrorKind, op: &Op) -> bool {
+    let SolveErrorKind::Sandbox { source, .. } = error else { return false };
+    let sandbox::Error::Setup { source, .. } = &**source else { return false };
+    let Op::Run(run) = op else { return false };
+    let wants_part = |mount: &Mount| matches!(&mount.kind, MountKind::Cache(cache) if cache.subpath.is_some());
+    source.kind() == std::io::ErrorKind::NotFound && run.mounts.iter().any(wants_part)
 }

@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use plan::GitSource;
-use registry::Registry;
-use solver::{Cancel, GitTree};
+use solver::{Cancel, GitTree, Servers};
 use store::Store;
 
 use super::arguments::Options;
@@ -34,9 +33,8 @@ pub(super) fn context(options: &Options) -> Result<Option<GitSource>, Failure> {
 }
 
 /// Returns the files of a repository, fetched unless they are in the store.
-pub(super) fn tree(source: &GitSource, store: &Store, registry: &Registry, mode: Mode) -> Result<GitTree, Failure> {
-    let git = registry.git();
-    let commit = solver::resolve_git(store, git, source, None)?;
+pub(super) fn tree(source: &GitSource, store: &Store, servers: Servers<'_>, mode: Mode) -> Result<GitTree, Failure> {
+    let commit = solver::resolve_git(store, servers, source, None)?;
     if let Some(tree) = solver::known_git(store, source, &commit)? {
         return Ok(tree);
     }
@@ -47,5 +45,5 @@ pub(super) fn tree(source: &GitSource, store: &Store, registry: &Registry, mode:
     }
     let cancel = Cancel::default();
     let _guard = crate::signals::cancel_on_interrupt(&cancel)?;
-    Ok(solver::fetch_git(store, git, source, &commit, &cancel)?)
+    Ok(solver::fetch_git(store, servers, source, &commit, &cancel)?)
 }

@@ -9,15 +9,14 @@ use dockerfile::diagnostic::nearest;
 use dockerfile::ignore::Ignore;
 use dockerfile::{Source, Sources};
 use image::Reference;
-use plan::{ContextName, GitSource, HttpSource, Input as PlanInput, Plan};
-use registry::Registry;
-use solver::{Context, Contexts};
+use plan::{ContextName, Epoch, GitSource, HttpSource, Input as PlanInput, Plan};
+use solver::{Context, Contexts, HttpFile, Servers};
 use store::{Scratch, Store};
 
 use super::archive::{self, Arrived};
 use super::arguments::{ContextValue, Options};
 use super::git;
-use super::http::{self, Fetched};
+use super::http;
 use crate::error::Failure;
 use crate::progress::Mode;
 use crate::resolve::LAYOUT_HOST;
@@ -58,24 +57,24 @@ enum Named {
     /// One file, which is not unpacked.
     Http(HttpSource),
     /// What an address gave.
-    Fetched(Fetched),
+    Fetched(HttpFile),
 }
 
 /// Reads the Dockerfile, checks that the contexts exist, and imports OCI layouts that serve as contexts.
 pub(crate) fn read(
     options: &Options,
     store: &Store,
-    registry: &Registry,
+    servers: Servers<'_>,
     sources: &mut Sources,
 ) -> Result<Input, Failure> {
-    Reading { options, store, registry, sources }.input()
+    Reading { options, store, servers, sources }.input()
 }
 
 /// What reading takes.
 struct Reading<'a> {
     options: &'a Options,
     store: &'a Store,
-    registry: &'a Registry,
+    servers: Servers<'a>,
     sources: &'a mut Sources,
 }
 
@@ -90,16 +89,16 @@ impl Reading<'_> {
             return self.arrived(arrived, "stdin");
         }
         if let Some(source) = git::context(self.options)? {
-            let tree = git::tree(&source, self.store, self.registry, self.options.progress)?;
+            let tree = git::tree(&source, self.store, self.servers, self.options.progress)?;
             let place = Place::Closed { root: tree.directory, _unpacked: None };
             let input = self.closed(place, &source.url)?;
             return Ok(Input { time: Some(tree.time), ..input });
         }
         if let Some(source) = http::context(context)? {
-            let (file, modified) = http::fetch(&source, self.store, self.registry, self.options.progress)?.open()?;
-            let input = archive::receive(file, &source.url, self.store)?;
+            let file = http::fetch(&source, self.store, self.servers, self.options.progress)?;
+            let input = archive::receive(File::open(&file.path)?, &source.url, self.store)?;
             let input = self.arrived(input, &source.url)?;
-            return Ok(Input { time: modified.or(input.time), ..input });
+            return Ok(Input { time: file.modified.or(input.time), ..input });
         }
         self.directory()
     }
@@ -163,8 +162,8 @@ impl Reading<'_> {
             return Ok(Some(self.sources.add("Dockerfile", text(io::stdin().lock(), "stdin")?)));
         }
         let Some(source) = http::dockerfile(file)? else { return Ok(None) };
-        let (file, _) = http::fetch(&source, self.store, self.registry, self.options.progress)?.open()?;
-        Ok(Some(self.sources.add(source.url.as_str(), text(file, &source.url)?)))
+        let file = http::fetch(&source, self.store, self.servers, self.options.progress)?;
+        Ok(Some(self.sources.add(source.url.as_str(), text(File::open(&file.path)?, &source.url)?)))
     }
 
     fn finish(&self, dockerfile: Source, main: Option<Place>, own_ignore: Option<PathBuf>) -> Result<Input, Failure> {
@@ -192,7 +191,7 @@ fn named_contexts(options: &Options, store: &Store) -> Result<BTreeMap<String, N
 
 impl Input {
     /// Opens the contexts that the plan reads, no others.
-    pub(crate) fn contexts(&mut self, plan: &Plan, store: &Store, registry: &Registry) -> Result<Contexts, Failure> {
+    pub(crate) fn contexts(&mut self, plan: &Plan, store: &Store, servers: Servers<'_>) -> Result<Contexts, Failure> {
         let mut contexts = Contexts::default();
         let names = plan.vertices.iter().flat_map(|v| &v.inputs).filter_map(|input| match input {
             PlanInput::Context(name) => Some(name),
@@ -205,7 +204,7 @@ impl Input {
             let context = match name {
                 ContextName::Main => self.open_main(store)?,
                 ContextName::Named(key) => self
-                    .open_named(key, store, registry)
+                    .open_named(key, store, servers)
                     .map_err(|failure| failure.context(format!("build context `{key}`")))?,
             };
             contexts.insert(name.clone(), context);
@@ -213,41 +212,47 @@ impl Input {
         Ok(contexts)
     }
 
-    fn open_named(&mut self, name: &str, store: &Store, registry: &Registry) -> Result<Context, Failure> {
-        self.fetch(name, store, registry)?;
+    fn open_named(&mut self, name: &str, store: &Store, servers: Servers<'_>) -> Result<Context, Failure> {
+        self.fetch(name, store, servers)?;
         match self.named.get(name) {
             Some(Named::Directory(path)) => Ok(Context::open(path, ignore_file(&path.join(".dockerignore"))?, store)?),
             Some(Named::Git(source)) => {
-                let tree = git::tree(source, store, registry, self.mode)?;
+                let tree = git::tree(source, store, servers, self.mode)?;
                 Ok(Context::transient(&tree.directory, ignore_within(&tree.directory, None)?, store)?)
             }
             Some(Named::Fetched(fetched)) => {
-                Ok(Context::transient(fetched.directory(), Ignore::from_patterns([])?, store)?)
+                Ok(Context::transient(&fetched.directory, Ignore::from_patterns([])?, store)?)
             }
             Some(Named::Http(_)) | None => Err(Failure::new("there is none of this name")),
         }
     }
 
     /// Fetches a named context that is behind an address, unless it is here.
-    fn fetch(&mut self, name: &str, store: &Store, registry: &Registry) -> Result<(), Failure> {
+    fn fetch(&mut self, name: &str, store: &Store, servers: Servers<'_>) -> Result<(), Failure> {
         let Some(Named::Http(source)) = self.named.get(name) else { return Ok(()) };
-        let fetched = http::fetch(source, store, registry, self.mode)?;
+        let fetched = http::fetch(source, store, servers, self.mode)?;
         self.named.insert(name.to_owned(), Named::Fetched(fetched));
         Ok(())
     }
 
-    /// Returns when the files of a context were made, if its source says so: a named one is fetched for it.
-    pub(crate) fn time(
-        &mut self,
-        context: &ContextName,
-        store: &Store,
-        registry: &Registry,
-    ) -> Result<Option<i64>, Failure> {
-        let ContextName::Named(name) = context else { return Ok(self.time) };
-        self.fetch(name, store, registry).map_err(|failure| failure.context(format!("build context `{name}`")))?;
+    /// Returns the time that the arguments name, if there is one: what is not here is fetched for it.
+    pub(crate) fn time(&mut self, epoch: &Epoch, store: &Store, servers: Servers<'_>) -> Result<Option<i64>, Failure> {
+        match epoch {
+            Epoch::Seconds(seconds) => Ok(Some(*seconds)),
+            Epoch::Context(ContextName::Main) => Ok(self.time),
+            Epoch::Context(ContextName::Named(name)) => self
+                .time_of_named(name, store, servers)
+                .map_err(|failure| failure.context(format!("build context `{name}`"))),
+            Epoch::Source(plan::Source::Git(source)) => Ok(Some(git::tree(source, store, servers, self.mode)?.time)),
+            Epoch::Source(plan::Source::Http(source)) => http::time(&http::fetch(source, store, servers, self.mode)?),
+        }
+    }
+
+    fn time_of_named(&mut self, name: &str, store: &Store, servers: Servers<'_>) -> Result<Option<i64>, Failure> {
+        self.fetch(name, store, servers)?;
         match self.named.get(name) {
-            Some(Named::Git(source)) => Ok(Some(git::tree(source, store, registry, self.mode)?.time)),
-            Some(Named::Fetched(fetched)) => Ok(fetched.modified),
+            Some(Named::Git(source)) => Ok(Some(git::tree(source, store, servers, self.mode)?.time)),
+            Some(Named::Fetched(fetched)) => http::time(fetched),
             _ => Ok(None),
         }
     }

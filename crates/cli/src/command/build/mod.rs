@@ -21,7 +21,7 @@ use std::sync::{Arc, mpsc};
 use dockerfile::{Diagnostics, Dockerfile, Sources};
 use plan::{Bases, ContextName, EPOCH_ARGUMENT, Epoch, Op, Plan, RunNetwork};
 use registry::Registry;
-use solver::{Cancel, Context, Contexts, LocalWorker, Solution, WorkerSettings};
+use solver::{Cancel, Context, Contexts, LocalWorker, Servers, Solution, WorkerSettings};
 use store::Store;
 
 pub(crate) use arguments::Arguments;
@@ -41,28 +41,30 @@ use crate::timings::Timings;
 impl Arguments {
     pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
         let mut options = self.check()?;
-        if options.reads_elsewhere() || options.wants_tree() {
-            // What is read from stdin cannot be read again after entering the namespace.
+        if options.reads_elsewhere() || options.wants_tree() || options.secrets.come_once() {
+            // What is read from stdin or a pipe cannot be read again after entering the namespace.
             enter_namespace()?;
         }
         let timings = Arc::new(Timings::begin());
         let mut swept = None;
         let store = timings.measure("open", || open_store(root))?;
         let registry = Registry::new(registry_options(std::mem::take(&mut options.mirrors)));
+        let secrets = options.secrets.for_servers()?;
+        let servers = Servers { registry: &registry, secrets: &secrets };
         let mut sources = Sources::default();
-        let mut input = timings.measure("read", || input::read(&options, &store, &registry, &mut sources))?;
+        let mut input = timings.measure("read", || input::read(&options, &store, servers, &mut sources))?;
         let mut diagnostics = Diagnostics::default();
         let dockerfile = timings.measure("parse", || dockerfile::parse(&input.dockerfile, &mut diagnostics));
         if let Some(call) = options.call {
             return call::run(call, &options, &input, &store, &dockerfile, sources, diagnostics);
         }
         failure::stop_on_errors(&diagnostics, &sources)?;
-        options.epoch = epoch(&dockerfile, &mut options.plan, &sources, |name| input.time(name, &store, &registry))?;
+        options.epoch = epoch(&dockerfile, &mut options.plan, &sources, |epoch| input.time(epoch, &store, servers))?;
         dockerfile::lint(&dockerfile, &mut diagnostics);
         failure::stop_on_errors(&diagnostics, &sources)?;
         let mut found = Diagnostics::default();
         let plan = lower(&dockerfile, &options, &store, &registry, &mut sources, &mut found, &timings)?;
-        let contexts = timings.measure("contexts", || input.contexts(&plan, &store, &registry))?;
+        let contexts = timings.measure("contexts", || input.contexts(&plan, &store, servers))?;
         if let Some(ignore) = contexts.get(&ContextName::Main).and_then(Context::ignore) {
             found.extend(lint::ignored_copies(&plan, ignore, &sources));
         }
@@ -131,23 +133,19 @@ impl Arguments {
     }
 }
 
-/// Finds out `SOURCE_DATE_EPOCH`. The time of a context takes the place of its name among the arguments; if it has none,
-/// nothing does.
+/// Finds out `SOURCE_DATE_EPOCH`. The time of a context or stage takes the place of its name among the arguments; if it has
+/// none, nothing does.
 fn epoch(
     dockerfile: &Dockerfile,
     options: &mut plan::Options,
     sources: &Sources,
-    time: impl FnOnce(&ContextName) -> Result<Option<i64>, Failure>,
+    time: impl FnOnce(&Epoch) -> Result<Option<i64>, Failure>,
 ) -> Result<Option<i64>, Failure> {
     let mut diagnostics = Diagnostics::default();
     let found = plan::epoch(dockerfile, options, &mut diagnostics);
     failure::stop_on_errors(&diagnostics, sources)?;
-    let name = match found {
-        Some(Epoch::Context(name)) => name,
-        Some(Epoch::Seconds(seconds)) => return Ok(Some(seconds)),
-        None => return Ok(None),
-    };
-    let time = time(&name)?;
+    let Some(found) = found else { return Ok(None) };
+    let time = time(&found).map_err(|failure| failure.context(format!("failed to find out {EPOCH_ARGUMENT}")))?;
     options.build_args.extend(time.map(|seconds| (EPOCH_ARGUMENT.to_owned(), seconds.to_string())));
     Ok(time)
 }

@@ -1,12 +1,15 @@
 //! `--secret`: where the values are, and reading them.
+//!
+//! What they name is read when it is needed, and once: it may be a pipe.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
-use solver::Secret;
+use solver::{Secret, Secrets, Servers};
 
 use crate::error::Failure;
 
@@ -15,7 +18,7 @@ const LIMIT: u64 = 500 << 10;
 
 /// Where secrets come from, by id.
 #[derive(Debug, Default)]
-pub(crate) struct SecretSources(BTreeMap<String, Source>);
+pub(crate) struct SecretSources(BTreeMap<String, (Source, OnceLock<Secret>)>);
 
 #[derive(Debug, Eq, PartialEq)]
 enum Source {
@@ -25,7 +28,7 @@ enum Source {
 }
 
 impl SecretSources {
-    /// Checks the flags. What they name is read when it is needed: a pipe can be read only once.
+    /// Checks the flags.
     pub(crate) fn parse(flags: &[String]) -> Result<Self, Failure> {
         let mut sources = BTreeMap::new();
         for flag in flags {
@@ -36,14 +39,40 @@ impl SecretSources {
                     return Err(too_big(&id));
                 }
             }
-            sources.insert(id, source);
+            sources.insert(id, (source, OnceLock::new()));
         }
         Ok(Self(sources))
     }
 
     /// Reads all values.
-    pub(crate) fn read(&self) -> Result<BTreeMap<String, Secret>, Failure> {
-        self.0.iter().map(|(id, source)| Ok((id.clone(), Secret::new(value(id, source)?)))).collect()
+    pub(crate) fn read(&self) -> Result<Secrets, Failure> {
+        self.read_if(|_| true)
+    }
+
+    /// Reads those that are for the servers of contexts and sources.
+    pub(crate) fn for_servers(&self) -> Result<Secrets, Failure> {
+        self.read_if(Servers::want)
+    }
+
+    /// True if one of those could not be read again by a process that begins anew.
+    pub(crate) fn come_once(&self) -> bool {
+        let once = |source: &Source| matches!(source, Source::File(path) if !path.is_file());
+        self.0.iter().any(|(id, (source, _))| Servers::want(id) && once(source))
+    }
+
+    fn read_if(&self, wanted: impl Fn(&str) -> bool) -> Result<Secrets, Failure> {
+        let mut secrets = Secrets::new();
+        for (id, (source, read)) in self.0.iter().filter(|(id, _)| wanted(id)) {
+            let secret = match read.get() {
+                Some(secret) => secret,
+                None => {
+                    let value = Secret::new(value(id, source)?);
+                    read.get_or_init(|| value)
+                }
+            };
+            secrets.insert(id.clone(), secret.clone());
+        }
+        Ok(secrets)
     }
 }
 

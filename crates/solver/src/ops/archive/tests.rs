@@ -135,8 +135,28 @@ fn hard_links_stay_within_the_archive() {
     check(
         &Fake::new(),
         "/d",
-        &[("b", 'f', 0o644, "1"), ("a", 'h', 0, "b")],
-        &["d 755 0:0 /d", "f1 644 7:8 /d/a", "h/d/a 644 7:8 /d/b"],
+        &[("b", 'f', 0o644, "1"), ("a", 'h', 0o600, "b")],
+        &["d 755 0:0 /d", "f1 600 7:8 /d/a", "h/d/a 600 7:8 /d/b"],
+    );
+    // The last that is said of a file counts for all of its names.
+    check(
+        &Fake::new(),
+        "/d",
+        &[
+            ("b", 'f', 0o644, "1"),
+            ("a", 'h', 0o600, "b"),
+            ("c", 'h', 0o4755, "a"),
+            ("l", 'l', 0, "b"),
+            ("m", 'h', 0, "l"),
+        ],
+        &[
+            "d 755 0:0 /d",
+            "f1 4755 7:8 /d/a",
+            "h/d/a 4755 7:8 /d/b",
+            "h/d/a 4755 7:8 /d/c",
+            "lb 777 7:8 /d/l",
+            "lb 777 7:8 /d/m",
+        ],
     );
     let none = "failed to extract /a.tar: `b`, the target of a hard link, is not in the archive";
     fails(&Fake::new(), &[("a", 'h', 0, "b")], none);

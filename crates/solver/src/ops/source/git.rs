@@ -14,11 +14,11 @@ use crate::solution::Outcome;
 use crate::worker::Job;
 
 pub(super) fn execute(worker: &LocalWorker<'_>, job: Job<'_>, source: &GitSource, key: Key) -> Result<Fetched> {
-    let (store, git) = (worker.store(), worker.registry.git());
-    let commit = resolve_git(store, git, source, Some(job.stop))?;
+    let (store, servers) = (worker.store(), worker.servers());
+    let commit = resolve_git(store, servers, source, Some(job.stop))?;
     let (tree, outcome) = match known_git(store, source, &commit)? {
         Some(tree) => (tree, Outcome::Hit),
-        None => (fetch_git(store, git, source, &commit, job.stop)?, Outcome::Ran),
+        None => (fetch_git(store, servers, source, &commit, job.stop)?, Outcome::Ran),
     };
     let earlier = store.record(&key.record())?;
     let mut inputs = vec![input(inputs::ADDRESS, &source.url), input(inputs::COMMIT, &commit.commit)];
