@@ -17,8 +17,8 @@ pub(crate) use write::{AnyDescriptor, index_json};
 /// The largest manifest that is read or written: what registries accept.
 pub const MAX_MANIFEST: usize = 4 << 20;
 
-/// The most layers of one image, far more than any runtime can mount.
-const MAX_LAYERS: usize = 1000;
+/// The most layers of one image: about what fits into [`MAX_MANIFEST`], and far more than most runtimes can mount.
+const MAX_LAYERS: usize = 20_000;
 
 /// A manifest or an index.
 #[derive(Clone, Debug, PartialEq)]

@@ -10,8 +10,8 @@ use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
 use super::super::fs::{self, DirCache};
+use super::super::target::Target;
 use super::super::{Entry, Ids, Index, Kind, LayerPath, Metadata};
-use super::target::Target;
 use super::{ApplyError, ApplyOptions, io_failed};
 use crate::digest::ContentHash;
 

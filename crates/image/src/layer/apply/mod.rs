@@ -17,7 +17,6 @@
 mod disk;
 mod hardlink;
 mod record;
-mod target;
 
 use std::io::{self, Read};
 use std::os::fd::BorrowedFd;

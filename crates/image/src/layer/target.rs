@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use rustix::fs::{AtFlags, Gid, Mode, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use super::super::fs;
+use super::fs;
 
 /// What a file may be named by to set its attributes.
 pub(super) enum Target<'a> {
