@@ -65,11 +65,10 @@ impl Running {
         };
         let container = Container { directory, state };
         container.save()?;
-        let mut trees =
-            layers.iter().rev().map(|l| Ok(store.layer(l)?.tree().to_owned())).collect::<Result<Vec<_>>>()?;
-        trees.push(store.mount_points(&sandbox::MOUNT_POINTS)?);
+        let mut lowers = store.lowers(layers)?;
+        lowers.push(store.mount_points(&sandbox::MOUNT_POINTS)?);
         let rootfs = Rootfs::Overlay {
-            lowers: trees,
+            lowers,
             upper: container.directory.join("upper"),
             work: container.directory.join("work"),
             read_only: options.read_only,

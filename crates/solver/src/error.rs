@@ -110,9 +110,6 @@ pub enum SolveErrorKind {
     /// What a command wrote could not be read back.
     #[error("failed to read what the command wrote")]
     Scan(#[source] Box<image::layer::ScanError>),
-    /// A stack of layers that overlay cannot hold.
-    #[error("{layers} layers are more than an overlay can hold")]
-    TooManyLayers { layers: usize },
     /// An op ended without an answer: a defect of Kiln.
     #[error("internal error: an op panicked")]
     Panicked,

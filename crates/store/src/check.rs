@@ -11,8 +11,9 @@ use image::{Entry, Index, Kind, LayerPath};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
+use crate::flat::flat_name;
 use crate::layer::layer_name;
-use crate::{LayerId, Result, Store, layer_flavor};
+use crate::{FlatId, LayerId, Result, Store, layer_flavor};
 
 impl Store {
     /// Compares a layer with its index; the first difference if there is one. Owners, and what only a privileged process
@@ -23,15 +24,23 @@ impl Store {
         if self.meta(id)?.content() != Some(index.content_id()) {
             return Ok(Some("its index has another content id than its meta".to_owned()));
         }
-        let name = format!("{}/tree", layer_name(id));
-        let tree = self.dir().open_dir(&name).map_err(self.dir().fails("open", &name))?;
+        self.check_tree(&format!("{}/tree", layer_name(id)), &index)
+    }
+
+    /// Does the same for a flat.
+    pub(crate) fn check_flat(&self, id: &FlatId) -> Result<Option<String>> {
+        self.check_tree(&format!("{}/tree", flat_name(id)), &self.read_flat_index(id)?)
+    }
+
+    fn check_tree(&self, name: &str, index: &Index) -> Result<Option<String>> {
+        let tree = self.dir().open_dir(name).map_err(self.dir().fails("open", name))?;
         for entry in index.entries() {
             let difference = check_entry(tree.as_fd(), entry).unwrap_or_else(|error| Some(error.to_string()));
             if let Some(difference) = difference {
                 return Ok(Some(format!("{} {difference}", entry.path)));
             }
         }
-        let extra = find_extra(&self.dir().full(&name), &index);
+        let extra = find_extra(&self.dir().full(name), index);
         Ok(extra.map(|path| format!("{path} is not in its index")))
     }
 }

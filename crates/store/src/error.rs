@@ -52,6 +52,8 @@ pub enum Error {
     DamagedLayer { id: LayerId, reason: String },
     #[error("failed to unpack layer {blob}")]
     Unpack { blob: Digest, source: image::layer::ApplyError },
+    #[error("failed to flatten layers into {tree}")]
+    Flatten { tree: PathBuf, source: image::layer::FlattenError },
     #[error("failed to unpack layer {blob}: its content has the diff ID {actual}, the image says {expected}")]
     WrongDiffId { blob: Digest, expected: Digest, actual: Digest },
     #[error("failed to pack layer {id}")]

@@ -12,6 +12,7 @@
 //!   diffs/<hex>                diff ID -> layer id: rebuildable from layers/*/meta
 //!   records/<xx>/<key>         what a key gave: layer, content id, named inputs
 //!   facts/<xx>/<key>           derived values that can be computed again: probes, content ids of selections
+//!   flats/<id>/{tree,index}    what many layers of a deep stack show, made of their files; `layers` names them
 //!   drafts/<id>                an image that was built but not packed, and its manifest once it is
 //!   refs/<registry>/<repository>/:<tag>, …/@<digest>
 //!   contexts/<id>              stat index of a build context
@@ -40,6 +41,7 @@ mod draft;
 mod error;
 mod fault;
 mod files;
+mod flat;
 mod gc;
 mod layer;
 mod lock;
@@ -64,6 +66,7 @@ pub use blob::BlobWriter;
 pub use cache::{CacheDir, CacheUse};
 pub use draft::{Draft, DraftId, DraftImage};
 pub use error::{Error, Result};
+pub use flat::FlatId;
 pub use gc::{Collected, Holder, Item, Policy, What};
 pub use layer::{Layer, LayerDraft, LayerId, LayerMeta};
 pub use lock::KeyLock;

@@ -12,6 +12,7 @@ use image::layer::Index;
 use rustix::io::Errno;
 
 use crate::files::{DIR_MODE, Dir};
+use crate::flat::FlatId;
 use crate::lock::Held;
 use crate::scratch::ProcessDir;
 use crate::sync::Marks;
@@ -24,7 +25,7 @@ pub(crate) const FORMAT: &str = "kiln store 1";
 const FORMAT_FILE: &str = "format";
 
 /// The directories of a store.
-const LAYOUT: [&str; 14] = [
+const LAYOUT: [&str; 15] = [
     "blobs",
     "builds",
     "cache",
@@ -33,6 +34,7 @@ const LAYOUT: [&str; 14] = [
     "diffs",
     "drafts",
     "facts",
+    "flats",
     "layers",
     "locks",
     "records",
@@ -58,6 +60,8 @@ pub(crate) struct Inner {
     pub(crate) counter: AtomicU64,
     /// Every index that was read or made, once for all threads.
     pub(crate) indexes: Mutex<HashMap<LayerId, Arc<Index>>>,
+    /// The same of flats.
+    pub(crate) flats: Mutex<HashMap<FlatId, Arc<Index>>>,
     /// The open `format` file with the store's lock.
     lock: Held,
 }
@@ -128,6 +132,7 @@ impl Store {
             process: Mutex::default(),
             counter: AtomicU64::new(0),
             indexes: Mutex::default(),
+            flats: Mutex::default(),
             lock: Held::new(format),
         };
         let store = Self { inner: Arc::new(inner) };

@@ -4,6 +4,7 @@ use rustix::fs::Stat;
 
 use crate::blob::blob_name;
 use crate::draft::draft_name;
+use crate::flat::flat_name;
 use crate::layer::layer_name;
 use crate::{Result, Store};
 
@@ -28,6 +29,13 @@ pub(crate) fn verify_since(store: &Store, since: i64) -> Result<()> {
             drop_if(store, &name, store.check_layer(&id).unwrap_or_else(|error| Some(error.to_string())))?;
         }
     }
+    // Quicker made again than verified.
+    for (id, _) in store.flats()? {
+        if young(store.dir().stat(&flat_name(&id))?) {
+            store.remove_flat(&id)?;
+        }
+    }
+    store.drop_orphaned_flats()?;
     for id in store.drafts()? {
         drop_if(store, &draft_name(&id), store.check_draft(&id)?)?;
     }

@@ -1,5 +1,6 @@
 //! What the tests share.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -76,6 +77,38 @@ pub(crate) fn data(size: usize) -> Vec<u8> {
     vec![b'0' + (size % 10) as u8; size]
 }
 
+/// A layer that could come from a disk: nothing below what is no directory, links to files of the same layer.
+pub(crate) fn layer(choices: &[(u8, u8)]) -> Index {
+    const NAMES: [&str; 13] =
+        ["a", "b", "c", "a/a", "a/b", "a/c", "b/a", "b/b", "a/a/a", "a/a/b", "a/b/a", "b/a/a", "a.b"];
+    let mut entries: BTreeMap<LayerPath, Entry> = BTreeMap::new();
+    for &(name, kind) in choices {
+        let name = NAMES[usize::from(name) % NAMES.len()];
+        let first_file =
+            entries.values().find(|entry| matches!(entry.kind, Kind::File { .. })).map(|entry| entry.path.clone());
+        let entry = match (kind % 12, first_file) {
+            (0..3, _) => directory(name),
+            (3, _) => opaque(name),
+            (4..6, _) => whiteout(name),
+            (6, _) => symlink(name, "a/b"),
+            (7..9, Some(target)) if target < path(name) => {
+                hardlink(name, std::str::from_utf8(target.as_bytes()).unwrap())
+            }
+            _ => file(name, usize::from(kind)),
+        };
+        let blocked = |other: &Entry| {
+            let is_directory = |entry: &Entry| matches!(entry.kind, Kind::Directory { .. });
+            other.path == entry.path
+                || entry.path.starts_with(&other.path) && !is_directory(other)
+                || other.path.starts_with(&entry.path) && !is_directory(&entry)
+        };
+        if !entries.values().any(blocked) {
+            entries.insert(entry.path.clone(), entry);
+        }
+    }
+    entries.into_values().collect()
+}
+
 /// Packs entries made by [`file`] and the others.
 pub(crate) fn pack_entries(entries: &[Entry], compression: Compression) -> (Vec<u8>, Packed) {
     let index: Index = entries.iter().cloned().collect();
@@ -135,7 +168,7 @@ pub(crate) fn draft(layer: &LayerId) -> Draft {
         images: vec![DraftImage { platform, config, base: None, layers: vec![layer.clone()] }],
         compression: Compression::GZIP,
         epoch: None,
-        annotations: std::collections::BTreeMap::new(),
+        annotations: BTreeMap::new(),
     }
 }
 

@@ -10,7 +10,8 @@ use image::{Descriptor, Digest};
 use sha2::Digest as _;
 
 use crate::blob::copy_into;
-use crate::layer::{LayerDraft, Source, layer_name};
+use crate::flat::Part;
+use crate::layer::{LayerDraft, Source};
 use crate::{Error, LayerId, Result, Store, fault};
 
 impl Store {
@@ -63,12 +64,13 @@ impl Store {
     }
 
     fn open_trees(&self, layers: &[LayerId]) -> Result<Vec<OwnedFd>> {
-        let open = |id: &LayerId| {
-            let name = format!("{}/tree", layer_name(id));
+        let open = |part: &Part| {
+            let name = part.tree();
             self.dir().open_dir(&name).map_err(self.dir().fails("open", &name))
         };
         // Layers that have not been pulled do not matter as long as nothing leads there.
-        layers.iter().filter(|id| self.has_layer(id)).map(open).collect()
+        let here: Vec<LayerId> = layers.iter().filter(|id| self.has_layer(id)).cloned().collect();
+        self.flat_parts(&here)?.iter().map(open).collect()
     }
 
     /// A layer that cannot be unpacked is the fault of the image, unless the blob is not what was stored.

@@ -26,6 +26,10 @@ impl Store {
             let reason = self.check_layer(&id).unwrap_or_else(|error| Some(error.to_string()));
             found.extend(reason.map(|reason| (crate::layer::layer_name(&id), reason)));
         }
+        for (id, _) in self.flats()? {
+            let reason = self.check_flat(&id).unwrap_or_else(|error| Some(error.to_string()));
+            found.extend(reason.map(|reason| (crate::flat::flat_name(&id), reason)));
+        }
         for file in self.reference_files()? {
             found.extend(self.check_reference(&file)?.map(|reason| (file, reason)));
         }

@@ -73,6 +73,7 @@ pub(super) fn kind(what: &What) -> &'static str {
         What::Blob(_) => "blob",
         What::Record(_) => "record",
         What::Draft(_) => "image draft",
+        What::Flat(_) => "flattened layers",
         What::Fact => "fact",
         What::Context => "context",
         What::Build => "build",

@@ -1,6 +1,5 @@
 //! What a command sees of other stages and of contexts.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use image::{Kind, LayerPath, Metadata};
@@ -204,10 +203,7 @@ pub(super) fn mounts_are_still(worker: &LocalWorker<'_>, job: Job<'_>, run: &Run
     Ok(true)
 }
 
-/// Linux: `OVL_MAX_STACK`, less the mount points below all layers.
-const MOST_LOWERS: usize = 499;
-
-/// Returns the directories of a stack, topmost first; an empty one where there is nothing. Empty layers are left out.
+/// Returns the directories of a stack, topmost first; an empty one where there is nothing.
 pub(super) fn lowers(
     worker: &LocalWorker<'_>,
     job: Job<'_>,
@@ -215,21 +211,7 @@ pub(super) fn lowers(
     scratches: &mut Vec<Scratch>,
 ) -> Result<Vec<PathBuf>> {
     let layers = worker.session.layers(job.results, id)?.ok_or(SolveErrorKind::Plan("base layers are missing"))?;
-    let mut lowers = Vec::with_capacity(layers.len());
-    let mut seen = HashSet::new();
-    for id in layers.iter().rev() {
-        // Overlay takes each directory once. Where a layer comes twice, the lower one shows nowhere.
-        if !seen.insert(id) {
-            continue;
-        }
-        let layer = worker.store().layer(id)?;
-        if !layer.index()?.entries().is_empty() {
-            lowers.push(layer.tree().to_owned());
-        }
-    }
-    if lowers.len() > MOST_LOWERS {
-        return Err(SolveErrorKind::TooManyLayers { layers: lowers.len() });
-    }
+    let mut lowers = worker.store().lowers(&layers)?;
     if lowers.is_empty() {
         let scratch = worker.store().scratch()?;
         dress_root(scratch.path(), &plain_root().metadata, worker.disk)?;

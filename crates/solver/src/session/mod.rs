@@ -321,15 +321,15 @@ impl<'a> Session<'a> {
 
     /// Returns the tree after a vertex that is done; `None` if layers of its base image are not here.
     pub(crate) fn root(&self, results: &Results<'_>, id: Option<VertexId>) -> Result<Option<Root>> {
-        let Some(layers) = self.layers(results, id)? else { return Ok(None) };
-        if layers.is_empty() {
-            return Ok(Some(Root::Nothing(Nothing)));
-        }
-        Ok(Some(Root::Tree(self.store.tree(&layers)?)))
+        let layers = self.layers(results, id)?;
+        layers.map(|layers| root_of(&layers, |layers| self.store.tree(layers))).transpose()
     }
 
+    /// Does the same for an op that runs, and so may write to the store: looking into a deep stack gets cheaper by that.
     pub(crate) fn need_root(&self, results: &Results<'_>, id: Option<VertexId>) -> Result<Root> {
-        self.root(results, id)?.ok_or(SolveErrorKind::Plan("base layers are missing when an op runs"))
+        let missing = SolveErrorKind::Plan("base layers are missing when an op runs");
+        let layers = self.layers(results, id)?.ok_or(missing)?;
+        root_of(&layers, |layers| self.store.flat_tree(layers))
     }
 
     /// Returns all layers after a vertex that is done, lowest first; `None` if some of its base image are not here.
@@ -345,6 +345,10 @@ impl<'a> Session<'a> {
         layers.extend(snapshot.layers.into_iter().map(|layer| layer.layer));
         Ok(Some(layers))
     }
+}
+
+fn root_of(layers: &[LayerId], tree: impl FnOnce(&[LayerId]) -> store::Result<Tree>) -> Result<Root> {
+    if layers.is_empty() { Ok(Root::Nothing(Nothing)) } else { Ok(Root::Tree(tree(layers)?)) }
 }
 
 /// True if only a server can tell whether what is known of a source is still so.

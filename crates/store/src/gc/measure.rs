@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use super::{Holder, Item, Roots, What};
 use crate::blob::blob_name;
 use crate::draft::draft_name;
+use crate::flat::flat_name;
 use crate::layer::layer_name;
 use crate::{LayerId, RecordKey, Result, Store};
 
@@ -21,6 +22,10 @@ pub(super) fn items(store: &Store, roots: &Roots) -> Result<Vec<Item>> {
     for id in in_order(store.layers()?, roots, &uses) {
         let holders = roots.layers.get(&id).cloned().unwrap_or_default();
         measure.add(layer_name(&id), What::Layer(id), holders);
+    }
+    // After the layers, whose files theirs are.
+    for (id, layers) in store.flats()? {
+        measure.add(flat_name(&id), What::Flat(id), containers_of_all(&layers, roots));
     }
     for digest in store.blobs()? {
         let holders = roots.blobs.get(&digest).cloned().unwrap_or_default();
@@ -114,6 +119,14 @@ fn in_order(mut layers: Vec<LayerId>, roots: &Roots, uses: &Uses) -> Vec<LayerId
         Reverse((held, last_use(holders, uses)))
     });
     layers
+}
+
+/// Returns the containers that have all these layers: theirs may be mounted by way of the flat.
+fn containers_of_all(layers: &[LayerId], roots: &Roots) -> Vec<Holder> {
+    let holders = |layer: &LayerId| roots.layers.get(layer).map(Vec::as_slice).unwrap_or_default();
+    let Some((first, others)) = layers.split_first() else { return Vec::new() };
+    let of_all = |holder: &&Holder| others.iter().all(|layer| holders(layer).contains(holder));
+    holders(first).iter().filter(|holder| matches!(holder, Holder::Container(_))).filter(of_all).cloned().collect()
 }
 
 /// A layer or blob was last used when the last of the records that hold it was.

@@ -2,7 +2,7 @@
 //!
 //! The roots are names of images, containers, and records. Whoever uses the store holds its shared lock, so a collector,
 //! who holds it alone, never meets anything that is in use but has no name yet. What goes is told to `removed`, goes in
-//! the order records, drafts, layers, blobs (so that a collector that dies leaves nothing that names what is gone), and only
+//! the order records, drafts, flats, layers, blobs (so that a collector that dies leaves nothing that names what is gone), and only
 //! moves to `trash/`: deleting is for later, when others may use the store again.
 //!
 //! Last use is the time of a record's file, set anew by a hit at most once an hour ([`crate::Store::hit`]).
@@ -18,7 +18,7 @@ use image::{Digest, Reference};
 
 pub use select::Policy;
 
-use crate::{DraftId, LayerId, RecordKey, Result, Store};
+use crate::{DraftId, FlatId, LayerId, RecordKey, Result, Store};
 
 /// Accounts of builds that are kept, newest first, whatever the policy.
 const BUILDS: usize = 500;
@@ -31,6 +31,8 @@ pub enum What {
     Record(RecordKey),
     /// An image that was built here.
     Draft(DraftId),
+    /// Many layers as one directory, which can be made again.
+    Flat(FlatId),
     /// A derived value.
     Fact,
     /// The stat index of a build context.
@@ -124,6 +126,7 @@ impl Store {
             self.take_away(&items[*at])?;
         }
         self.drop_empty_names()?;
+        self.drop_orphaned_flats()?;
         Ok(collected(&items, &chosen))
     }
 
@@ -135,6 +138,7 @@ impl Store {
     fn take_away(&self, item: &Item) -> Result<()> {
         match &item.what {
             What::Layer(id) => self.remove_layer(id).map(drop),
+            What::Flat(id) => self.remove_flat(id),
             What::Blob(digest) => self.remove_blob(digest).map(drop),
             What::Record(_) | What::Draft(_) | What::Fact | What::Context | What::Build => {
                 self.dir().unlink(&item.path).map(drop)

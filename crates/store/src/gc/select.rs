@@ -39,7 +39,7 @@ impl Policy {
     }
 }
 
-/// Returns the items to take, in the order in which to take them: records first, then drafts, layers, blobs and the rest.
+/// Returns the items to take, in the order in which to take them: records first, then drafts, flats, layers, blobs and the rest.
 pub(super) fn select(items: &[Item], policy: &Policy) -> Vec<usize> {
     let mut choice = Choice { items, policy, taken: BTreeSet::new(), gone: BTreeSet::new() };
     choice.unreached();
@@ -55,9 +55,10 @@ fn rank(what: &What) -> u8 {
     match what {
         What::Record(_) => 0,
         What::Draft(_) => 1,
-        What::Layer(_) => 2,
-        What::Blob(_) => 3,
-        _ => 4,
+        What::Flat(_) => 2,
+        What::Layer(_) => 3,
+        What::Blob(_) => 4,
+        _ => 5,
     }
 }
 
@@ -79,7 +80,8 @@ impl Choice<'_> {
                 What::Layer(_) | What::Blob(_) | What::Container | What::Record(_) => self.policy.is_abandoned(item),
                 // Nothing but a name leads to it.
                 What::Draft(_) => item.holders.is_empty(),
-                What::Fact | What::Context => item.used < stale || self.policy.all && self.policy.is_old(item),
+                What::Fact | What::Context => self.is_stale(item, stale),
+                What::Flat(_) => item.holders.is_empty() && self.is_stale(item, stale),
                 What::CacheMount => self.policy.all && self.policy.is_old(item),
                 _ => false,
             };
@@ -87,6 +89,10 @@ impl Choice<'_> {
                 self.taken.insert(at);
             }
         }
+    }
+
+    fn is_stale(&self, item: &Item, stale: i64) -> bool {
+        item.used < stale || self.policy.all && self.policy.is_old(item)
     }
 
     /// Records that may go, the least recently used first, and with the last record of a layer the layer.

@@ -12,7 +12,7 @@ use image::{ContentHash, Entry, Kind, LayerPath};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use crate::layer::layer_name;
+use crate::flat::Part;
 use crate::{Error, LayerId, Result, Store};
 use merge::Found;
 
@@ -20,36 +20,30 @@ use merge::Found;
 const MAX_LINKS: usize = 40;
 
 /// A stack of layers seen as one file tree, by their indexes: no I/O but opening file data. Whiteouts and opaque
-/// directories are resolved, the way overlayfs does it.
+/// directories are resolved, the way overlayfs does it. Of a deep stack it sees flats instead of layers where there are some.
 ///
 /// Of the names of one file that can be seen, the least has an entry of [`Kind::File`] and the others are
 /// [`Kind::Hardlink`] to it, as in a layer.
 #[derive(Clone, Debug)]
 pub struct Tree {
     store: Store,
-    layers: Arc<[LayerId]>,
+    parts: Arc<[Part]>,
     indexes: Arc<[Arc<Index>]>,
 }
 
 impl Store {
     /// Returns the merged view of a stack of layers, lowest first.
     pub fn tree(&self, layers: &[LayerId]) -> Result<Tree> {
-        let indexes = layers.iter().map(|id| self.index(id)).collect::<Result<_>>()?;
-        Ok(Tree { store: self.clone(), layers: layers.into(), indexes })
+        self.tree_of(self.known_parts(layers)?.into())
+    }
+
+    pub(crate) fn tree_of(&self, parts: Arc<[Part]>) -> Result<Tree> {
+        let indexes = parts.iter().map(|part| self.index_of(part)).collect::<Result<_>>()?;
+        Ok(Tree { store: self.clone(), parts, indexes })
     }
 }
 
 impl Tree {
-    /// Returns the ids of the layers, lowest first.
-    pub fn layers(&self) -> &[LayerId] {
-        &self.layers
-    }
-
-    /// Returns the indexes of the layers, lowest first.
-    pub fn indexes(&self) -> &[Arc<Index>] {
-        &self.indexes
-    }
-
     /// Returns what stands at exactly `path` (no symlink is followed). The root always exists.
     pub fn get(&self, path: &LayerPath) -> Option<Entry> {
         let found = self.find(path)?;
@@ -137,8 +131,8 @@ impl Tree {
         let Some(Found { layer, .. }) = self.find(path).filter(|found| found.entry.is_some_and(is_data)) else {
             return Err(Error::io("open", path.to_string(), std::io::ErrorKind::NotFound));
         };
-        let tree = format!("{}/tree/", layer_name(&self.layers[layer]));
-        let name = [tree.as_bytes(), path.as_bytes()].concat();
+        let tree = self.parts[layer].tree();
+        let name = [tree.as_bytes(), b"/", path.as_bytes()].concat();
         let full = || self.store.root().join(std::ffi::OsStr::from_bytes(&name));
         open_beneath(&self.store, &name).map_err(|error| Error::io("open", full(), error))
     }

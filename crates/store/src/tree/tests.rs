@@ -8,16 +8,17 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::testing::{
-    data, directory, file, hardlink, new_store, new_store_on_disk, opaque, path, put_layer_blob, symlink, whiteout,
+    data, directory, file, hardlink, layer, new_store, new_store_on_disk, opaque, path, put_layer_blob, symlink,
+    whiteout,
 };
 
 /// Makes a tree of layers that exist as indexes alone.
 fn tree(layers: &[Vec<Entry>]) -> (TempDir, Tree) {
     let (root, store) = new_store();
     let id = |number| LayerId::parse(&format!("{number:032x}")).unwrap();
-    let layers_ids = (0..layers.len()).map(id).collect();
+    let parts = (0..layers.len()).map(|number| Part::Layer(id(number))).collect();
     let indexes = layers.iter().map(|entries| Arc::new(entries.iter().cloned().collect())).collect();
-    (root, Tree { store, layers: layers_ids, indexes })
+    (root, Tree { store, parts, indexes })
 }
 
 /// Writes an entry the short way: `d/`, `f 3`, `l -> t`, `h = f`.
@@ -182,8 +183,6 @@ fn data_comes_from_the_layer_that_has_it() {
     })
     .collect();
     let tree = store.tree(&layers).unwrap();
-    assert_eq!(tree.layers(), layers);
-    assert_eq!(tree.indexes().len(), 2);
     for (at, size) in [("d/a", 33), ("d/h", 22)] {
         let mut bytes = Vec::new();
         tree.open(&path(at)).unwrap().read_to_end(&mut bytes).unwrap();
@@ -275,38 +274,6 @@ impl Model {
         }
         out
     }
-}
-
-/// A layer that could come from a disk: nothing below what is no directory, links to files of the same layer.
-fn layer(choices: &[(u8, u8)]) -> Index {
-    const NAMES: [&str; 13] =
-        ["a", "b", "c", "a/a", "a/b", "a/c", "b/a", "b/b", "a/a/a", "a/a/b", "a/b/a", "b/a/a", "a.b"];
-    let mut entries: BTreeMap<LayerPath, Entry> = BTreeMap::new();
-    for &(name, kind) in choices {
-        let name = NAMES[usize::from(name) % NAMES.len()];
-        let first_file =
-            entries.values().find(|entry| matches!(entry.kind, Kind::File { .. })).map(|entry| entry.path.clone());
-        let entry = match (kind % 12, first_file) {
-            (0..3, _) => directory(name),
-            (3, _) => opaque(name),
-            (4..6, _) => whiteout(name),
-            (6, _) => symlink(name, "a/b"),
-            (7..9, Some(target)) if target < path(name) => {
-                hardlink(name, std::str::from_utf8(target.as_bytes()).unwrap())
-            }
-            _ => file(name, usize::from(kind)),
-        };
-        let blocked = |other: &Entry| {
-            let is_directory = |entry: &Entry| matches!(entry.kind, Kind::Directory { .. });
-            other.path == entry.path
-                || entry.path.starts_with(&other.path) && !is_directory(other)
-                || other.path.starts_with(&entry.path) && !is_directory(&entry)
-        };
-        if !entries.values().any(blocked) {
-            entries.insert(entry.path.clone(), entry);
-        }
-    }
-    entries.into_values().collect()
 }
 
 /// `PROPTEST_CASES=20000 cargo test -p store merged_view` looks harder.
