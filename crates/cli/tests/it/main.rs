@@ -27,4 +27,5 @@ mod progress;
 mod readers;
 mod registry;
 mod run;
+mod scale;
 mod ssh;

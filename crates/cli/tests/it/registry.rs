@@ -7,13 +7,13 @@ use std::process::{Child, Command, Stdio};
 use crate::environment::{TestEnv, has, tool};
 
 /// Debian's `docker-registry` with a directory of its own; ends on drop.
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    host: String,
+    pub(crate) host: String,
 }
 
 impl Server {
-    fn start(env: &TestEnv) -> Option<Self> {
+    pub(crate) fn start(env: &TestEnv) -> Option<Self> {
         if !has("docker-registry") {
             return None;
         }
