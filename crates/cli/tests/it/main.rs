@@ -26,6 +26,7 @@ mod platforms;
 mod progress;
 mod readers;
 mod registry;
+mod reuse;
 mod run;
 mod scale;
 mod ssh;
