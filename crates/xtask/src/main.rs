@@ -51,4 +51,4 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   fuzz [TARGET] [--runs N]
                   hand random input to the parser, the word expander and the ignore matcher
   peers           time kiln beside buildah, podman and docker on the same Dockerfiles
-  growth          time a COPY of 2,000, 20,000 and 200,000 files";
+  growth          time more and more files of a COPY, steps of a Dockerfile, layers of an image";

@@ -1,0 +1,181 @@
+"""The rows of the table: what each tool does untimed, what is timed, and the floor: what the work itself takes here.
+
+Contexts and root file systems are made when a row first asks for them, so that `--only` is quick.
+"""
+
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Callable, Optional
+
+import trees
+from machine import seconds, sh, used
+
+FILES = 20_000
+MANY = 200_000
+
+
+@dataclass
+class Row:
+    name: str
+    prepare: Callable
+    # Returns nothing to be timed, or a number in `unit`.
+    action: Callable
+    verb: str = "builds"
+    unit: str = "ms"
+    floor: Optional[Callable] = None
+    floor_name: str = ""
+    base: str = "busybox"
+
+
+class Rows:
+    def __init__(self, place):
+        self.place = place
+        self.changes = 0
+
+    def context(self, name, dockerfile):
+        return trees.context(self.place, name, dockerfile)
+
+    @cached_property
+    def steps(self):
+        return self.context("steps", "FROM busybox\n" + "".join(f'RUN ["true", "{n}"]\n' for n in range(30)))
+
+    @cached_property
+    def warm(self):
+        commands = "".join(f"RUN echo {n} > /f{n}\n" for n in range(12))
+        warm = self.context("warm", f"FROM busybox\n{commands}COPY src /src\n")
+        for number in range(2000):
+            parent = warm / "src" / f"d{number // 100}"
+            parent.mkdir(parents=True, exist_ok=True)
+            (parent / f"f{number}").write_text(f"file {number}\n" * 50)
+        return warm
+
+    @cached_property
+    def copy(self):
+        copy = self.context("copy", "FROM busybox\nCOPY files /files\n")
+        trees.fill(copy / "files", FILES, 10_000)
+        return copy
+
+    @cached_property
+    def copy_many(self):
+        copy = self.context("copy-many", "FROM busybox\nCOPY files /files\n")
+        trees.fill(copy / "files", MANY, 1_000)
+        return copy
+
+    @cached_property
+    def sleeps(self):
+        stages = "".join(f"FROM busybox AS s{n}\nRUN sleep 2; echo {n} > /f\n" for n in range(4))
+        return self.context("sleeps", stages + "FROM busybox\n" + "".join(f"COPY --from=s{n} /f /f{n}\n" for n in range(4)))
+
+    @cached_property
+    def big(self):
+        text = ("i=0; while [ $i -lt 7 ]; do busybox --list | head -c 2000 > /l; "
+                'yes "$i $(cat /l)" | head -c 134217728 > /b$i; i=$((i+1)); done')
+        return self.context("big", f"FROM busybox\nRUN dd if=/dev/urandom of=/a bs=1M count=128 && {text}\n")
+
+    @cached_property
+    def make(self):
+        make = self.context("make", "FROM debian\nCOPY src /src\nRUN make -s -C /src\n")
+        trees.sources(make / "src")
+        return make
+
+    @cached_property
+    def chroot(self):
+        """The Debian of the `make` row, for its floor."""
+        root = self.place / "chroot"
+        root.mkdir()
+        sh(["tar", "-C", str(root), "-xf", str(trees.debian(self.place))])
+        return root
+
+    def change_copy(self, _tool):
+        self.changes += 1
+        (self.copy / "files/d7/f300").write_text(f"changed {self.changes}")
+
+    def change_source(self, tool):
+        tool.build(self.make)
+        self.changes += 1
+        (self.make / "src/main.c").write_text(f"int main(void) {{ return {self.changes} & 1; }}\n")
+
+    def grow(self, tool):
+        """Returns what a store grows by. The context is another one for each tool and round, so that nothing is known."""
+        self.changes += 1
+        context = self.place / "grow"
+        shutil.copytree(self.copy, context)
+        (context / "Dockerfile").write_text(f"FROM busybox\nCOPY files /files{self.changes}\n")
+        sh(["sync"])
+        before = used(tool.store)
+        tool.build(context)
+        sh(["sync"])
+        shutil.rmtree(context)
+        return used(tool.store) - before
+
+    # Floors.
+
+    def sleep(self):
+        return seconds(lambda: sh(["sleep", "2"]))
+
+    def find(self, directory):
+        return seconds(lambda: sh(["find", str(directory), "-printf", "%s %T@ %C@ %i\\n"]))
+
+    def cp(self, source):
+        target = self.place / "copied"
+        taken = seconds(lambda: sh(["cp", "-a", str(source), str(target)]))
+        shutil.rmtree(target) if target.is_dir() else target.unlink()
+        return taken
+
+    def deflate(self):
+        """libdeflate -6 of the same gigabyte, half of it on each of two processors."""
+        if not shutil.which("libdeflate-gzip"):
+            return None
+        data = self.place / "data"
+        data.mkdir(exist_ok=True)
+        if not (data / "b0").exists():
+            script = "dd if=/dev/urandom of=a bs=1M count=128 2>&-; i=0; while [ $i -lt 7 ]; do busybox --list | head -c 2000 > l; " \
+                     'yes "$i $(cat l)" | head -c 134217728 > b$i; i=$((i+1)); done'
+            sh(["sh", "-c", script], cwd=data)
+        pack = "ls a b* | xargs -P2 -n4 sh -c 'cat \"$@\" | libdeflate-gzip -6 > /dev/null' sh"
+        return seconds(lambda: sh(["sh", "-c", pack], cwd=data))
+
+    def native_make(self):
+        target = self.chroot / "src"
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(self.make / "src", target)
+        return seconds(lambda: sh(["chroot", str(self.chroot), "make", "-s", "-C", "/src"]))
+
+    def bwrap(self):
+        if not shutil.which("bwrap"):
+            return None
+        root = str(self.place / "busybox")
+        return seconds(lambda: sh(["bwrap", "--unshare-all", "--bind", root, "/", "--proc", "/proc", "--dev", "/dev", "true"]))
+
+    def all(self):
+        build = lambda name, **options: lambda tool: tool.build(getattr(self, name), **options)
+        nothing = lambda tool: None
+        archive = self.place / "out.tar"
+
+        def save(tool):
+            archive.unlink(missing_ok=True)
+            tool.build(self.big, to=("docker", archive))
+
+        return [
+            Row("30 x RUN true, cold", nothing, build("steps", cache=False)),
+            Row("30 x RUN true, cached", build("steps"), build("steps")),
+            Row("13 steps and 2,000 files, cached", build("warm"), build("warm")),
+            Row("COPY of 20,000 files, cold", nothing, build("copy", cache=False),
+                floor=lambda: self.cp(self.copy / "files"), floor_name="cp -a"),
+            Row("COPY of 20,000 files, no change", build("copy"), build("copy"),
+                floor=lambda: self.find(self.copy), floor_name="find"),
+            Row("COPY over 200,000 files, no change", build("copy_many"), build("copy_many"),
+                floor=lambda: self.find(self.copy_many), floor_name="find"),
+            Row("COPY of 20,000 files, one changed", self.change_copy, build("copy")),
+            Row("store grown by the 20,000 files", nothing, self.grow, unit="MB",
+                floor=lambda: used(self.copy), floor_name="the files"),
+            Row("four stages of sleep 2", nothing, build("sleeps", cache=False), floor=self.sleep, floor_name="sleep 2"),
+            Row("1 GiB in one RUN, to an OCI archive", nothing, build("big", cache=False, to=("oci", self.place / "oci.tar")),
+                floor=self.deflate, floor_name="libdeflate -6, two cores"),
+            Row("docker-archive of the 1 GiB image, cached", save, save,
+                floor=lambda: self.cp(archive), floor_name="cp of it"),
+            Row("Debian base, make: one source changed", self.change_source, build("make"), base="debian",
+                floor=self.native_make, floor_name="make in a chroot"),
+            Row("run true", nothing, lambda tool: tool.run(), verb="runs", floor=self.bwrap, floor_name="bwrap"),
+        ]
