@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Times the same Dockerfiles with kiln and with whichever of buildah, podman and docker (BuildKit) is installed.
 
-Every tool takes its turn in each round, so that noise of the machine meets all alike, and so does the floor: a program
-that does nothing but the work itself. Prints medians, the ratio to kiln, and the most memory that a tool took (a daemon
-with its children; of what ends, the largest process). Needs root. Work happens in a fresh directory on KILN_BENCH_DIR
-(default: a fresh ext4 in a file, mounted). KILN_BENCH_DEBIAN names a tar to keep the Debian of one row in.
+Steps have the network of the machine with every tool, unless a row says otherwise. Every tool takes its turn in each
+round, so that noise of the machine meets all alike, and so does the floor: a program that does nothing but the work
+itself. Prints medians, the ratio to kiln, and the most memory that a tool took (a daemon with its children; of what ends,
+the largest process). Needs root. Work happens in a fresh directory on KILN_BENCH_DIR (default: a fresh ext4 in a file,
+mounted). KILN_BENCH_DEBIAN names a tar to keep the Debian of one row in.
 
   run.py [--rounds N] [--only ROW,...] [--json FILE]
 """

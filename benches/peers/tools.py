@@ -18,6 +18,8 @@ class Tool:
     """What tools without a daemon share."""
 
     builds = runs = True
+    # Whether steps can have a network of their own: a daemon without a bridge cannot give them one.
+    isolates = False
     env = None
     peak = 0
 
@@ -30,7 +32,7 @@ class Tool:
 
 
 class Kiln(Tool):
-    name, program = "kiln", KILN
+    name, program, isolates = "kiln", KILN, True
 
     def __init__(self, place):
         self.store = place / "kiln"
@@ -39,8 +41,9 @@ class Kiln(Tool):
     def base(self, tar, name):
         sh([KILN, "import", str(tar), name], env=self.env)
 
-    def build(self, context, cache=True, to=None):
+    def build(self, context, cache=True, to=None, private=False):
         options = ["--progress=plain", "-t", "bench"] + ([] if cache else ["--no-cache"])
+        options += [] if private else ["--network=host"]
         if to:
             options += ["-o", "type={},dest={}".format(*to)]
         self.do(KILN, "build", *options, context)

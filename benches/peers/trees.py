@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 from machine import sh
 
@@ -52,6 +53,18 @@ def fill(directory, count, size):
         if number % 40 == 0:
             parent.mkdir(parents=True)
         (parent / f"f{number}").write_bytes(number.to_bytes(8, "little") + data[8:])
+
+
+def mixed(path):
+    """128 MiB: half text (the sources of this project), a quarter random, a quarter zeros."""
+    files = sorted(Path(__file__).parents[2].glob("crates/**/*.rs"))
+    text = b"".join(file.read_bytes() for file in files)
+    with open(path, "wb") as out:
+        left = 64 << 20
+        while left:
+            left -= out.write(text[:left])
+        out.write(os.urandom(32 << 20))
+        out.write(bytes(32 << 20))
 
 
 def sources(directory):

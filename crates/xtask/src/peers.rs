@@ -9,6 +9,8 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     setup::packages(&[
         ("busybox", "busybox-static"),
         ("buildah", "buildah"),
+        ("podman", "podman"),
+        ("dockerd", "docker.io"),
         ("bwrap", "bubblewrap"),
         ("libdeflate-gzip", "libdeflate-tools"),
         ("mkfs.ext4", "e2fsprogs"),
