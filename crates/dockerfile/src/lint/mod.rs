@@ -15,6 +15,7 @@ mod legacy_key_value_format;
 mod maintainer_deprecated;
 mod multiple_instructions_disallowed;
 mod no_empty_continuation;
+mod plain_command;
 mod reserved_stage_name;
 mod rules;
 mod stage_name_casing;
