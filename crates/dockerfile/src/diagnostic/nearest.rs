@@ -14,24 +14,26 @@ pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
     }
     let wrong: Vec<char> = wrong.to_lowercase().chars().collect();
     let near = known.into_iter().filter(|name| name.len() <= MAX_LENGTH).filter_map(|name| {
-        let candidate: Vec<char> = name.to_lowercase().chars().collect();
+        let candidate: Vec<char> = name.chars().flat_map(char::to_lowercase).collect();
         if candidate.len().abs_diff(wrong.len()) > MAX_DISTANCE {
             return None;
         }
-        let (edits, with_swaps) = distances(&wrong, &candidate);
-        (edits <= MAX_DISTANCE).then_some(((edits, with_swaps), name))
+        let distance = distances(&wrong, &candidate)?;
+        (distance.0 <= MAX_DISTANCE).then_some((distance, name))
     });
     near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
 }
 
 /// Returns the Levenshtein distance, and the distance if a swap of neighbors is one edit. A row of the matrix at a
-/// time.
-fn distances(left: &[char], right: &[char]) -> (usize, usize) {
+/// time, up to one that has nothing near in it.
+fn distances(left: &[char], right: &[char]) -> Option<(usize, usize)> {
     let mut rows = [vec![], (0..=right.len()).collect::<Vec<usize>>()];
     let mut plain = rows[1].clone();
     for (index, from) in left.iter().enumerate() {
-        let mut row = vec![index + 1];
-        let mut plain_row = vec![index + 1];
+        let mut row = Vec::with_capacity(right.len() + 1);
+        let mut plain_row = Vec::with_capacity(right.len() + 1);
+        row.push(index + 1);
+        plain_row.push(index + 1);
         for (column, to) in right.iter().enumerate() {
             let change = usize::from(from != to);
             let edit = |above: &[usize], left: usize| (above[column] + change).min(above[column + 1] + 1).min(left + 1);
@@ -44,8 +46,11 @@ fn distances(left: &[char], right: &[char]) -> (usize, usize) {
         }
         rows = [std::mem::take(&mut rows[1]), row];
         plain = plain_row;
+        if plain.iter().all(|distance| *distance > MAX_DISTANCE) {
+            return None;
+        }
     }
-    (plain[right.len()], rows[1][right.len()])
+    Some((plain[right.len()], rows[1][right.len()]))
 }
 
 #[cfg(test)]
