@@ -12,8 +12,14 @@ pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
     if wrong.len() > MAX_LENGTH {
         return None;
     }
-    let wrong: Vec<char> = wrong.to_lowercase().chars().collect();
+    let wrong: Vec<char> = wrong.chars().flat_map(char::to_lowercase).collect();
+    let letters = letters(wrong.iter().copied());
     let near = known.into_iter().filter(|name| name.len() <= MAX_LENGTH).filter_map(|name| {
+        let others = self::letters(name.chars().flat_map(char::to_lowercase));
+        // An edit takes at most one letter away, and brings at most one.
+        if [letters & !others, others & !letters].iter().any(|lone| lone.count_ones() as usize > MAX_DISTANCE) {
+            return None;
+        }
         let candidate: Vec<char> = name.chars().flat_map(char::to_lowercase).collect();
         if candidate.len().abs_diff(wrong.len()) > MAX_DISTANCE {
             return None;
@@ -22,6 +28,11 @@ pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         (distance.0 <= MAX_DISTANCE).then_some((distance, name))
     });
     near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
+}
+
+/// Returns which characters there are, as bits that several share: far quicker to compare than names.
+fn letters(characters: impl Iterator<Item = char>) -> u64 {
+    characters.fold(0, |letters, character| letters | 1 << (u32::from(character) % 64))
 }
 
 /// Returns the Levenshtein distance, and the distance if a swap of neighbors is one edit. A row of the matrix at a

@@ -11,8 +11,8 @@ use super::scope::Scope;
 use crate::lint;
 use crate::text::plain_list;
 
-/// About what a port takes, in bytes.
-const PORT: usize = 64;
+/// About what a port takes, in bytes: it is kept several times, under keys.
+const PORT: usize = 256;
 
 pub(super) fn lower(scope: &mut Scope<'_, '_>, words: &[Word]) -> Option<()> {
     let mut items = Vec::new();
