@@ -1,8 +1,9 @@
-//! Text to AST to plan: a Dockerfile of 300 lines, and a hostile one of 64 KiB.
+//! Text to AST to plan: a Dockerfile of 300 lines, and hostile ones of 64 KiB.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use dockerfile::{Diagnostics, Sources};
@@ -39,6 +40,95 @@ fn options() -> Options {
     }
 }
 
+/// Files that ask for more than their size: of each a name and a text of at most 64 KiB.
+fn hostile() -> Vec<(&'static str, String)> {
+    let stage = |text: String| format!("FROM scratch\n{text}\n");
+    let lines = |line: &dyn Fn(usize) -> String, count: usize| stage((0..count).map(line).collect());
+    let long = |name: &str, length: usize| format!("ENV {name}={}\n", "a".repeat(length));
+    let nested = |open: &str, close: &str, depth: usize| format!("{}x{}", open.repeat(depth), close.repeat(depth));
+    vec![
+        ("open expansions", stage(format!("ENV A={}", "${a:-".repeat(12_000)))),
+        ("expansions 1000 deep", stage(format!("ENV A={}", nested("${a:-", "}", 1_000)))),
+        ("expansions side by side", stage(format!("ENV A={}", "${a:-b}".repeat(9_000)))),
+        ("expansions 90 deep side by side", stage(format!("ENV A={}", nested("${a:-", "}", 90).repeat(110)))),
+        ("quoted expansions", stage(format!("ENV A={}", "\"${a:-'b'}\"".repeat(5_500)))),
+        ("nested patterns", stage(format!("ENV A={}", nested("${a/", "/x}", 90).repeat(90)))),
+        ("nested prefixes", stage(format!("ENV A={}", nested("${a#", "}", 90).repeat(130)))),
+        ("stars", stage(format!("{}ENV B=${{A//{}b/x}}", long("A", 30_000), "a*".repeat(16_000)))),
+        ("question marks", stage(format!("{}ENV B=${{A//{}b/x}}", long("A", 30_000), "?".repeat(32_000)))),
+        ("patterns on patterns", stage(format!("{}{}", long("A", 30_000), "ENV B=${A//${A}b/x}\n".repeat(1_700)))),
+        ("prefixes that are all", stage(format!("{}{}", long("A", 30_000), "USER x${A##*}\n".repeat(2_400)))),
+        ("suffixes that are not", stage(format!("{}{}", long("A", 30_000), "USER x${A%%b*}\n".repeat(2_200)))),
+        ("growing replacements", stage(format!("{}{}", long("A", 1_000), "ENV A=${A//a/aa}\n".repeat(3_700)))),
+        ("doubled values", stage(format!("{}{}", long("A", 1_000), "ENV A=$A$A\n".repeat(5_600)))),
+        ("a long value for each step", stage(format!("{}{}", long("A", 30_000), "RUN a\n".repeat(5_600)))),
+        ("an argument for each step", lines(&|n| format!("ARG A{n}=b\nRUN a\n"), 3_500)),
+        ("near names of variables", lines(&|n| format!("ENV VARIABLE{n}=a\nUSER $VARIABLES{n}\n"), 1_500)),
+        (
+            "many variables in a word",
+            stage(format!("ENV A={}", (0..10_000).map(|n| format!("$A{n}")).collect::<String>())),
+        ),
+        ("many names", stage(format!("ENV {}", "A=b ".repeat(16_000)))),
+        ("many labels", lines(&|n| format!("LABEL l{n}=a\n"), 4_500)),
+        ("heredocs without bodies", stage(format!("RUN {}", "<<A ".repeat(16_000)))),
+        ("heredocs of one line", stage(format!("RUN {}\n{}", "<<A ".repeat(10_000), "A\n".repeat(10_000)))),
+        ("many heredocs", stage("RUN <<A\nb\nA\n".repeat(5_000))),
+        (
+            "copies of one heredoc",
+            stage(format!("COPY {} /\n{}{}\nA\n", "<<A ".repeat(6_000), "A\n".repeat(5_999), "b".repeat(27_000))),
+        ),
+        ("less-than signs", stage(format!("RUN {}", "<".repeat(64_000)))),
+        ("signs of heredocs", stage(format!("RUN {}", "<< ".repeat(21_000)))),
+        ("continuations", stage(format!("RUN {}", "a\\\n".repeat(21_000)))),
+        ("words on lines of their own", stage(format!("ENV {}", "A=b \\\n".repeat(9_000)))),
+        ("empty continuations", stage(format!("RUN a \\\n{}", "\n".repeat(64_000)))),
+        ("comments in continuations", stage(format!("RUN a \\\n{}", "#\n".repeat(32_000)))),
+        ("comments", stage(format!("{}RUN a", "#a\n".repeat(21_000)))),
+        ("flags", stage(format!("RUN {} a", "--mount=type=tmpfs,target=/a ".repeat(2_200)))),
+        ("unknown flags", stage(format!("RUN {} a", "--moumt=a ".repeat(6_400)))),
+        ("fields of a mount", stage(format!("RUN --mount={}target=/a a", "ro,".repeat(21_000)))),
+        ("one array", stage(format!("CMD [{}\"a\"]", "\"a\",".repeat(16_000)))),
+        ("arrays", stage("CMD [\"a\",\"b\"]\n".repeat(4_200))),
+        ("open arrays", stage(format!("CMD {}", "[".repeat(64_000)))),
+        ("arrays that are none", stage(format!("CMD [{}1", "\"a\",".repeat(16_000)))),
+        ("ports", stage("EXPOSE 0-65535\n".repeat(4_200))),
+        ("volumes", stage(format!("VOLUME {}", "a ".repeat(32_000)))),
+        ("sources", stage(format!("COPY {} /", "a ".repeat(32_000)))),
+        ("exclusions", stage(format!("COPY {} a b", "--exclude=*a*b ".repeat(4_000)))),
+        ("stages", "FROM scratch\n".repeat(5_000)),
+        ("a chain of stages", format!("FROM scratch AS s\n{}", "FROM s AS s\nCMD a\n".repeat(3_200))),
+        (
+            "copies from all stages",
+            (0..1_500).map(|n| format!("FROM scratch AS s{n}\nCOPY --from={} a b\n", n.max(1) - 1)).collect(),
+        ),
+        ("triggers", stage("ONBUILD RUN a\n".repeat(4_600))),
+        ("directories", stage("WORKDIR a\n".repeat(6_500))),
+        ("checks", stage("HEALTHCHECK CMD a\n".repeat(3_500))),
+        ("unknown instructions", stage("ENTRYPIONT a\n".repeat(5_000))),
+        ("commands", stage("CMD a\n".repeat(10_000))),
+        ("open quotes", stage(format!("ENV A={}", "\"'".repeat(31_000)))),
+        ("control characters", stage(format!("RUN {}", "\u{1}".repeat(64_000)))),
+    ]
+}
+
+/// Everything that is done with a text before anything runs.
+fn read(text: &str) {
+    let mut sources = Sources::default();
+    let source = sources.add("Dockerfile", text);
+    let mut diagnostics = Diagnostics::default();
+    let ast = dockerfile::parse(&source, &mut diagnostics);
+    if diagnostics.has_errors() {
+        return;
+    }
+    dockerfile::lint(&ast, &mut diagnostics);
+    let missing = plan::bases(&ast, &Bases::new(), &options(), &mut sources, &mut diagnostics);
+    assert!(missing.is_empty());
+    if !diagnostics.has_errors() {
+        black_box(plan::lower(&ast, &Bases::new(), &options(), &mut sources, &mut diagnostics));
+    }
+    dockerfile::lint::retain(&ast, &mut diagnostics);
+}
+
 fn parse(c: &mut Criterion) {
     let text = text();
     let mut sources = Sources::default();
@@ -53,11 +143,13 @@ fn parse(c: &mut Criterion) {
             assert!(black_box(plan).is_some());
         });
     });
-    let hostile = format!("FROM scratch\nENV A={}", "${a:-".repeat(12_000));
-    let source = sources.add("hostile", hostile.as_str());
-    c.bench_function("parse 64 KiB of nested expansions", |b| {
-        b.iter(|| dockerfile::parse(black_box(&source), &mut Diagnostics::default()));
-    });
+    let mut group = c.benchmark_group("hostile");
+    group.sample_size(10).measurement_time(Duration::from_millis(500)).warm_up_time(Duration::from_millis(100));
+    for (name, text) in hostile() {
+        assert!(text.len() <= 64 << 10, "{name}: {} bytes", text.len());
+        group.bench_function(name, |b| b.iter(|| read(black_box(&text))));
+    }
+    group.finish();
 }
 
 criterion_group!(benches, parse);

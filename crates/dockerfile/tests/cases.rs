@@ -107,7 +107,8 @@ fn triggers_have_the_tree_or_the_errors_beside_them() {
     report(&failures);
 }
 
-/// Every folder of `lint/` is a rule; each of its files gives the findings beside it.
+/// Every folder of `lint/` is a rule; each of its files gives the findings beside it, and what `--fix` makes of it if
+/// that is something else.
 #[test]
 fn lints_find_what_is_beside_them() {
     let mut failures = Vec::new();
@@ -117,6 +118,12 @@ fn lints_find_what_is_beside_them() {
             let mut read = read(&case);
             dockerfile::lint(&read.file, &mut read.diagnostics);
             failures.extend(compare(&case, "diag", &render(read.diagnostics, &read.sources)));
+            let (fixed, count) = dockerfile::lint::fix(&read.source.text);
+            if count > 0 {
+                failures.extend(compare(&case, "fixed", &fixed));
+            } else if case.with_extension("fixed").exists() {
+                failures.push(format!("{}: nothing is mended", case.display()));
+            }
         }
     }
     report(&failures);

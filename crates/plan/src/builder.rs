@@ -35,25 +35,33 @@ impl Builder {
     }
 
     pub(crate) fn add_base(&mut self, key: BaseKey, op: Op, origin: Origin) -> VertexId {
-        let id = self.push(op, None, Vec::new(), Origin { ignore_cache: false, ..origin });
+        let digest = OpDigest::of(&op);
+        let id = self.push(op, digest, None, Vec::new(), Origin { ignore_cache: false, ..origin });
         self.bases.insert(key, id);
         id
     }
 
     /// Adds a vertex unless the same instruction has already made the same one.
     pub(crate) fn add(&mut self, op: Op, parent: Option<VertexId>, inputs: Vec<Input>, origin: Origin) -> VertexId {
-        let identity = (OpDigest::of(&op), parent, inputs.clone(), origin.span);
+        let digest = OpDigest::of(&op);
+        let identity = (digest, parent, inputs.clone(), origin.span);
         if let Some(known) = self.known.get(&identity) {
             return *known;
         }
-        let id = self.push(op, parent, inputs, origin);
+        let id = self.push(op, digest, parent, inputs, origin);
         self.known.insert(identity, id);
         id
     }
 
-    fn push(&mut self, op: Op, parent: Option<VertexId>, inputs: Vec<Input>, origin: Origin) -> VertexId {
+    fn push(
+        &mut self,
+        op: Op,
+        digest: OpDigest,
+        parent: Option<VertexId>,
+        inputs: Vec<Input>,
+        origin: Origin,
+    ) -> VertexId {
         let id = VertexId(u32::try_from(self.vertices.len()).unwrap_or(u32::MAX));
-        let digest = OpDigest::of(&op);
         let Origin { span, stage, name, ignore_cache } = origin;
         self.vertices.push(Vertex { op, parent, inputs, digest, span, stage, name, ignore_cache });
         id

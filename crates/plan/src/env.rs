@@ -29,9 +29,9 @@ impl Env {
         self.pairs.iter().map(|(key, _)| key.as_str())
     }
 
-    /// Returns the bytes of all names and values.
+    /// Returns about how many bytes the names and values take.
     pub(crate) fn size(&self) -> usize {
-        self.pairs.iter().map(|(key, value)| key.len() + value.len()).sum()
+        self.pairs.iter().map(|(key, value)| size_of::<(String, String)>() + key.len() + value.len()).sum()
     }
 
     pub(crate) fn pairs(&self) -> &[(String, String)] {

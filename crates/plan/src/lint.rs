@@ -1,6 +1,5 @@
 //! Lints that need evaluation; the rules and their words are BuildKit's (reference: section 15).
 
-use dockerfile::diagnostic::nearest;
 use dockerfile::word::{Expanded, Variables};
 use dockerfile::{Diagnostic, Span, Word};
 use image::{Platform, Reference};
@@ -11,7 +10,7 @@ use crate::findings::Findings;
 /// `UndefinedArgInFrom`: a `FROM` that refers to an argument nobody declared.
 pub(crate) fn from_arguments(expanded: &Expanded, word: &Word, globals: &Env, findings: &mut Findings) {
     for (name, _) in expanded.used.iter().filter(|(_, unset)| *unset) {
-        let question = question(nearest(name, globals.names()));
+        let question = question(findings.nearest(name, globals.names()));
         let message = format!("FROM argument '{name}' is not declared{question}");
         findings.push(Diagnostic::warning("UndefinedArgInFrom", word.span, message));
     }
@@ -19,7 +18,8 @@ pub(crate) fn from_arguments(expanded: &Expanded, word: &Word, globals: &Env, fi
 
 /// `InvalidDefaultArgInFrom`: a `FROM` that works only with a build argument.
 pub(crate) fn default_base(word: &Word, defaults: &Env, findings: &mut Findings) {
-    let valid = word.expand(defaults).is_ok_and(|expanded| expanded.value.parse::<Reference>().is_ok());
+    let expanded = findings.try_expand(word, defaults);
+    let valid = expanded.is_some_and(|expanded| expanded.value.parse::<Reference>().is_ok());
     if !valid {
         let message = format!("Default value for ARG {} results in empty or invalid base image name", word.text);
         findings.push(Diagnostic::warning("InvalidDefaultArgInFrom", word.span, message));
@@ -49,7 +49,7 @@ pub(crate) fn base_platform(name: &str, span: Span, actual: &Platform, wanted: &
 
 /// `UndefinedVar`: a variable that is neither set nor declared in the stage.
 pub(crate) fn undefined_variable(name: &str, span: Span, env: &Env, findings: &mut Findings) {
-    let question = question(nearest(name, env.names()).map(|near| format!("${near}")).as_deref());
+    let question = question(findings.nearest(name, env.names()).map(|near| format!("${near}")).as_deref());
     let message = format!("Usage of undefined variable '${name}'{question}");
     findings.push(Diagnostic::warning("UndefinedVar", span, message));
 }

@@ -22,7 +22,7 @@ pub enum Op {
 }
 
 impl Op {
-    /// Returns about how many bytes of text the op holds.
+    /// Returns about how many bytes the op holds.
     pub(crate) fn size(&self) -> usize {
         let sum = |words: &[String]| words.iter().map(String::len).sum::<usize>();
         match self {
@@ -30,7 +30,8 @@ impl Op {
             Self::Source(Source::Http(http)) => http.url.len() + http.name.len(),
             Self::Source(Source::Git(git)) => git.url.len() + git.subdir.len(),
             Self::Run(run) => {
-                let env: usize = run.env.iter().map(|(key, value)| key.len() + value.len()).sum();
+                let pair = size_of::<(String, String)>();
+                let env: usize = run.env.iter().map(|(key, value)| pair + key.len() + value.len()).sum();
                 sum(&run.argv) + env + run.cwd.len() + run.user.len()
             }
             Self::Copy(copy) => copy.destination.len() + sum(&copy.exclude),

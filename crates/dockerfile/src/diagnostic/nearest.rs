@@ -12,26 +12,39 @@ pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
     if wrong.len() > MAX_LENGTH {
         return None;
     }
-    let wrong: Vec<char> = wrong.to_lowercase().chars().collect();
+    let wrong: Vec<char> = wrong.chars().flat_map(char::to_lowercase).collect();
+    let letters = letters(wrong.iter().copied());
     let near = known.into_iter().filter(|name| name.len() <= MAX_LENGTH).filter_map(|name| {
-        let candidate: Vec<char> = name.to_lowercase().chars().collect();
+        let others = self::letters(name.chars().flat_map(char::to_lowercase));
+        // An edit takes at most one letter away, and brings at most one.
+        if [letters & !others, others & !letters].iter().any(|lone| lone.count_ones() as usize > MAX_DISTANCE) {
+            return None;
+        }
+        let candidate: Vec<char> = name.chars().flat_map(char::to_lowercase).collect();
         if candidate.len().abs_diff(wrong.len()) > MAX_DISTANCE {
             return None;
         }
-        let (edits, with_swaps) = distances(&wrong, &candidate);
-        (edits <= MAX_DISTANCE).then_some(((edits, with_swaps), name))
+        let distance = distances(&wrong, &candidate)?;
+        (distance.0 <= MAX_DISTANCE).then_some((distance, name))
     });
     near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
 }
 
+/// Returns which characters there are, as bits that several share: far quicker to compare than names.
+fn letters(characters: impl Iterator<Item = char>) -> u64 {
+    characters.fold(0, |letters, character| letters | 1 << (u32::from(character) % 64))
+}
+
 /// Returns the Levenshtein distance, and the distance if a swap of neighbors is one edit. A row of the matrix at a
-/// time.
-fn distances(left: &[char], right: &[char]) -> (usize, usize) {
+/// time, up to one that has nothing near in it.
+fn distances(left: &[char], right: &[char]) -> Option<(usize, usize)> {
     let mut rows = [vec![], (0..=right.len()).collect::<Vec<usize>>()];
     let mut plain = rows[1].clone();
     for (index, from) in left.iter().enumerate() {
-        let mut row = vec![index + 1];
-        let mut plain_row = vec![index + 1];
+        let mut row = Vec::with_capacity(right.len() + 1);
+        let mut plain_row = Vec::with_capacity(right.len() + 1);
+        row.push(index + 1);
+        plain_row.push(index + 1);
         for (column, to) in right.iter().enumerate() {
             let change = usize::from(from != to);
             let edit = |above: &[usize], left: usize| (above[column] + change).min(above[column + 1] + 1).min(left + 1);
@@ -44,8 +57,11 @@ fn distances(left: &[char], right: &[char]) -> (usize, usize) {
         }
         rows = [std::mem::take(&mut rows[1]), row];
         plain = plain_row;
+        if plain.iter().all(|distance| *distance > MAX_DISTANCE) {
+            return None;
+        }
     }
-    (plain[right.len()], rows[1][right.len()])
+    Some((plain[right.len()], rows[1][right.len()]))
 }
 
 #[cfg(test)]

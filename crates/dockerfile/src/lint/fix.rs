@@ -1,7 +1,8 @@
 //! Mending what the rules find, where the text then means the same.
 //!
-//! The shell form of `CMD` and `ENTRYPOINT` is left as it is: whether its first word is a program or something of the
-//! shell is known to the image alone. `MAINTAINER` becomes the label that took its place.
+//! The shell form of `CMD` and `ENTRYPOINT` becomes a list if every word of it is plain and the first is nothing that
+//! shells do themselves: then a shell would only start the program, and stay in between. `MAINTAINER` becomes the label
+//! that took its place.
 
 use super::lint;
 use crate::diagnostic::{Diagnostics, Fix};
@@ -92,6 +93,14 @@ mod tests {
     }
 
     #[test]
+    fn commands_of_plain_words_need_no_shell() {
+        check("FROM a\nCMD nginx -g 'daemon off;'\n", "FROM a\nCMD [\"nginx\", \"-g\", \"daemon off;\"]\n");
+        check("FROM a\nentrypoint exec x 'a\"\\'\n", "FROM a\nENTRYPOINT [\"x\", \"a\\\"\\\\\"]\n");
+        check("# escape=`\nFROM a\nCMD x 'C:\\a'\n", "# escape=`\nFROM a\nCMD [\"x\", \"C:\\\\a\"]\n");
+        check("FROM a AS b\nCMD x\nFROM b\nENTRYPOINT y\n", "FROM a AS b\nCMD [\"x\"]\nFROM b\nENTRYPOINT [\"y\"]\n");
+    }
+
+    #[test]
     fn what_might_mean_something_else_stays() {
         for text in [
             "FROM a\nENV A \"b\"\n",
@@ -99,7 +108,13 @@ mod tests {
             "FROM a\nENV A b\\\n  c\n",
             "FROM a\nENV $A b\n",
             "FROM a\nMAINTAINER $A\n",
-            "FROM a\nCMD x y\n",
+            "FROM a\nCMD echo y\n",
+            "FROM a\nCMD x $y\n",
+            "FROM a\nCMD x \\\n  y\n",
+            "FROM a\nENTRYPOINT x y\nCMD z\n",
+            "FROM a AS b\nENTRYPOINT x y\nFROM b\nCMD [\"z\"]\n",
+            "FROM a AS b\nENTRYPOINT [\"x\"]\nFROM b\nCMD z\n",
+            "FROM a\nSHELL [\"/bin/x\"]\nCMD z\n",
             "from a\nCPOY x y\n",
             "# check=skip=all\nFROM a\nENV A b\n",
         ] {

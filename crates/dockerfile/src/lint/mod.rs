@@ -15,6 +15,7 @@ mod legacy_key_value_format;
 mod maintainer_deprecated;
 mod multiple_instructions_disallowed;
 mod no_empty_continuation;
+mod plain_command;
 mod reserved_stage_name;
 mod rules;
 mod stage_name_casing;
@@ -59,17 +60,30 @@ pub fn lint(dockerfile: &Dockerfile, diagnostics: &mut Diagnostics) {
 /// Takes out the warnings of other passes that `# check=` or a comment above their instruction does not want.
 pub fn retain(dockerfile: &Dockerfile, diagnostics: &mut Diagnostics) {
     let Ok(checks) = Checks::of(&dockerfile.directives) else { return };
-    diagnostics.retain(|found| found.rule.is_none_or(|rule| checks.shows(rule, comments_at(dockerfile, found.span))));
+    let comments = Comments::of(dockerfile);
+    diagnostics.retain(|found| found.rule.is_none_or(|rule| checks.shows(rule, comments.at(found.span))));
 }
 
-/// Returns the comments above the instruction that a place is in; none for a place in another text.
-fn comments_at(dockerfile: &Dockerfile, span: Span) -> &[Spanned<String>] {
-    let within = |outer: &Span| outer.source == span.source && outer.start <= span.start && span.start < outer.end;
-    let globals = dockerfile.globals.iter();
-    let own = globals.chain(dockerfile.stages.iter().flat_map(|stage| &stage.instructions));
-    let from = dockerfile.stages.iter().find(|stage| within(&stage.span)).map(|stage| stage.comments.as_slice());
-    let found = from.or_else(|| own.into_iter().find(|one| within(&one.span)).map(|one| one.comments.as_slice()));
-    found.unwrap_or_default()
+/// The comments above each instruction, in the order of the file.
+struct Comments<'a>(Vec<(Span, &'a [Spanned<String>])>);
+
+impl<'a> Comments<'a> {
+    fn of(dockerfile: &'a Dockerfile) -> Self {
+        let own = |instruction: &'a Instruction| (instruction.span, instruction.comments.as_slice());
+        let mut comments: Vec<_> = dockerfile.globals.iter().map(own).collect();
+        for stage in &dockerfile.stages {
+            comments.push((stage.span, stage.comments.as_slice()));
+            comments.extend(stage.instructions.iter().map(own));
+        }
+        Self(comments)
+    }
+
+    /// Returns those above the instruction that a place is in; none for a place in another text.
+    fn at(&self, place: Span) -> &'a [Spanned<String>] {
+        let behind = self.0.partition_point(|(span, _)| span.start <= place.start);
+        let found = self.0[..behind].last().filter(|(span, _)| span.source == place.source && place.start < span.end);
+        found.map(|(_, comments)| *comments).unwrap_or_default()
+    }
 }
 
 /// Takes the findings of the rules.

@@ -1,5 +1,7 @@
 //! `COPY` and `ADD`.
 
+use std::collections::HashMap;
+
 use crate::ast::{Copy, CopyFlags, CopySource, Heredoc};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::lines::Fragment;
@@ -37,22 +39,44 @@ pub(super) fn read(
         return None;
     }
     let escape = rest.line.escape;
-    let sources = items.into_iter().map(|item| source(item, heredocs, escape, diagnostics)).collect();
+    let mut bodies = Bodies::new(heredocs);
+    let sources =
+        items.into_iter().map(|item| source(item, &mut bodies, escape, diagnostics)).collect::<Option<_>>()?;
     Some(Copy { flags: copy_flags(flags), sources, destination: word(last, escape) })
 }
 
-fn source(item: Item<'_>, heredocs: &[Heredoc], escape: char, diagnostics: &mut Diagnostics) -> CopySource {
+/// The heredocs of a line by name; of several with one name the last one's body counts.
+struct Bodies<'a> {
+    by_name: HashMap<&'a str, &'a Heredoc>,
+    /// Bytes that may still be taken: a body named a thousand times is there as often.
+    left: usize,
+}
+
+impl<'a> Bodies<'a> {
+    fn new(heredocs: &'a [Heredoc]) -> Self {
+        let by_name = heredocs.iter().map(|heredoc| (heredoc.name.as_str(), heredoc)).collect();
+        Self { by_name, left: crate::MAX_SOURCE }
+    }
+}
+
+/// Returns one source. Nothing if the heredocs take too much, which has been reported.
+fn source(item: Item<'_>, bodies: &mut Bodies<'_>, escape: char, diagnostics: &mut Diagnostics) -> Option<CopySource> {
     if let Item::Written(word) = item
         && let Some(announced) = heredoc::announced(word)
     {
-        // Of several with one name the last one's body counts.
-        if let Some(heredoc) = heredocs.iter().rev().find(|heredoc| heredoc.name == announced.name) {
-            return CopySource::Heredoc(Heredoc { span: word.span(), ..heredoc.clone() });
+        if let Some(heredoc) = bodies.by_name.get(announced.name.as_str()) {
+            let Some(left) = bodies.left.checked_sub(heredoc.raw.len()) else {
+                let message = format!("the heredocs take more than {} MiB in all", crate::MAX_SOURCE >> 20);
+                diagnostics.push(Diagnostic::error(word.span(), message).help("each of these needs a name of its own"));
+                return None;
+            };
+            bodies.left = left;
+            return Some(CopySource::Heredoc(Heredoc { span: word.span(), ..(*heredoc).clone() }));
         }
         let error = Diagnostic::error(word.span(), format!("the heredoc {} has no body", word.text()));
         diagnostics.push(error.help("a quote elsewhere in this line is not closed"));
     }
-    CopySource::Path(word(item, escape))
+    Some(CopySource::Path(word(item, escape)))
 }
 
 fn word(item: Item<'_>, escape: char) -> Word {

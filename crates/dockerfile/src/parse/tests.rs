@@ -71,3 +71,20 @@ fn displayed_text_is_one_line() {
     let texts: Vec<&str> = file.stages[0].instructions.iter().map(|instruction| &*instruction.text).collect();
     assert_eq!(texts, ["--mount=a b && c d", "ef"]);
 }
+
+#[test]
+fn a_heredoc_named_again_and_again_is_not_copied_without_end() {
+    let text = |times: usize| {
+        let (names, ends) = ("<<A ".repeat(times), "A\n".repeat(times - 1));
+        format!("FROM a\nCOPY {names} /\n{ends}{}\nA\nRUN x\n", "b".repeat(20_000))
+    };
+    let (_, file, diagnostics) = read(&text(100));
+    assert!(diagnostics.items().is_empty());
+    let Kind::Copy(copy) = &file.stages[0].instructions[0].kind else { panic!("no COPY") };
+    assert_eq!(copy.sources.len(), 100);
+    let (source, file, diagnostics) = read(&text(1_000));
+    let [error] = diagnostics.items() else { panic!("{diagnostics:?}") };
+    assert_eq!(error.message, "the heredocs take more than 4 MiB in all");
+    assert_eq!(source.slice(error.span), "<<A");
+    assert_eq!(file.stages[0].instructions.len(), 1, "what follows is read");
+}

@@ -1,7 +1,9 @@
 //! Expansion of a word over given variables.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
+use super::budget::{Budget, Spent};
 use super::pattern;
 use super::tree::{Operator, Piece, Substitution, Tree};
 use super::{ExpandError, Expanded, Word};
@@ -30,26 +32,40 @@ impl Variables for std::collections::BTreeMap<String, String> {
 impl Word {
     /// Expands variables and removes quotes and escapes (reference: section 2).
     pub fn expand(&self, variables: &dyn Variables) -> Result<Expanded, ExpandError> {
+        self.expand_within(variables, &mut Budget::default())
+    }
+
+    /// Expands like [`expand`](Self::expand) for no more than is left of a budget.
+    pub fn expand_within(&self, variables: &dyn Variables, budget: &mut Budget) -> Result<Expanded, ExpandError> {
         let pieces = match &self.tree {
             Tree::Literal => return Ok(Expanded { value: self.text.clone(), used: Vec::new() }),
             Tree::Pieces(pieces) => pieces,
             Tree::Fault(fault) => return Err(self.error(fault.range.clone(), &fault.message)),
         };
-        let mut expansion = Expansion::new(variables);
+        let mut expansion = Expansion::new(variables, budget);
         let mut value = String::with_capacity(self.text.len());
         expansion.join(pieces, &mut value).map_err(|failure| self.failed(failure))?;
-        Ok(Expanded { value, used: expansion.used })
+        Ok(Expanded { value, used: distinct(expansion.used) })
     }
 
     /// Expands like [`expand`](Self::expand) and splits at white space that is not quoted.
     pub fn expand_words(&self, variables: &dyn Variables) -> Result<Vec<Expanded>, ExpandError> {
+        self.expand_words_within(variables, &mut Budget::default())
+    }
+
+    /// Expands like [`expand_words`](Self::expand_words) for no more than is left of a budget.
+    pub fn expand_words_within(
+        &self,
+        variables: &dyn Variables,
+        budget: &mut Budget,
+    ) -> Result<Vec<Expanded>, ExpandError> {
         let literal = [Piece::Text(self.text.clone())];
         let pieces = match &self.tree {
             Tree::Literal => &literal[..],
             Tree::Pieces(pieces) => pieces,
             Tree::Fault(fault) => return Err(self.error(fault.range.clone(), &fault.message)),
         };
-        let mut expansion = Expansion::new(variables);
+        let mut expansion = Expansion::new(variables, budget);
         let mut split = Split::default();
         for piece in pieces {
             expansion.split(piece, &mut split).map_err(|failure| self.failed(failure))?;
@@ -70,6 +86,12 @@ struct Failure {
     message: String,
 }
 
+impl From<Spent> for Failure {
+    fn from(_: Spent) -> Self {
+        Self { range: 0..0, message: "the expansion takes too long".to_owned() }
+    }
+}
+
 /// The words made so far.
 #[derive(Default)]
 struct Split {
@@ -82,7 +104,7 @@ impl Split {
     fn end(&mut self, used: &mut Vec<(String, bool)>) {
         if !self.current.is_empty() {
             let value = std::mem::take(&mut self.current);
-            self.words.push(Expanded { value, used: std::mem::take(used) });
+            self.words.push(Expanded { value, used: distinct(std::mem::take(used)) });
         }
     }
 
@@ -98,16 +120,27 @@ impl Split {
     }
 }
 
+/// Keeps the first of each.
+fn distinct(mut used: Vec<(String, bool)>) -> Vec<(String, bool)> {
+    if used.len() > 1 {
+        let mut seen = HashSet::new();
+        used.retain(|(name, _)| seen.insert(name.clone()));
+    }
+    used
+}
+
 struct Expansion<'a> {
     variables: &'a dyn Variables,
+    budget: &'a mut Budget,
+    /// Variables as they were asked for, and whether each was unset.
     used: Vec<(String, bool)>,
     /// Bytes copied so far, nested values included.
     size: usize,
 }
 
 impl<'a> Expansion<'a> {
-    fn new(variables: &'a dyn Variables) -> Self {
-        Self { variables, used: Vec::new(), size: 0 }
+    fn new(variables: &'a dyn Variables, budget: &'a mut Budget) -> Self {
+        Self { variables, budget, used: Vec::new(), size: 0 }
     }
 
     /// Appends the values of all pieces.
@@ -146,6 +179,7 @@ impl<'a> Expansion<'a> {
             let message = format!("the expansion is larger than {} MiB", MAX_EXPANSION >> 20);
             return Err(Failure { range: 0..0, message });
         }
+        self.budget.copy(text)?;
         value.push_str(text);
         Ok(())
     }
@@ -153,9 +187,7 @@ impl<'a> Expansion<'a> {
     /// Returns the value of a variable and remembers that it was asked for.
     fn look_up(&mut self, name: &str) -> Option<&'a str> {
         let value = self.variables.get(name);
-        if !self.used.iter().any(|(used, _)| used == name) {
-            self.used.push((name.to_owned(), value.is_none()));
-        }
+        self.used.push((name.to_owned(), value.is_none()));
         value
     }
 
@@ -186,10 +218,13 @@ impl<'a> Expansion<'a> {
             }
             // The tree of such a word is a fault.
             Operator::Unsupported(_) => return Ok(String::new()),
-            Operator::TrimPrefix { longest } => pattern::trim_prefix(text, &word, longest),
-            Operator::TrimSuffix { longest } => pattern::trim_suffix(text, &word, longest),
-            Operator::Replace { all } => pattern::replace(text, &word, &with, all, MAX_EXPANSION),
+            Operator::TrimPrefix { longest } => pattern::trim_prefix(text, &word, longest, self.budget),
+            Operator::TrimSuffix { longest } => pattern::trim_suffix(text, &word, longest, self.budget),
+            Operator::Replace { all } => pattern::replace(text, &word, &with, all, self.budget, MAX_EXPANSION),
         };
-        patterned.map_err(|reason| Failure { range: range.clone(), message: reason })
+        patterned.map_err(|failure| match failure {
+            pattern::Failure::Spent => Failure::from(Spent),
+            pattern::Failure::Other(message) => Failure { range: range.clone(), message },
+        })
     }
 }

@@ -1,13 +1,16 @@
 //! Words with variables: parsed once, expanded later.
 
+mod budget;
 mod build;
 mod expand;
 mod pattern;
+mod replacement;
 mod tree;
 
 use crate::source::Span;
 use tree::Tree;
 
+pub use budget::Budget;
 pub use expand::{MAX_EXPANSION, Variables};
 
 /// A piece of text that may refer to variables, as written. Quotes and escapes are resolved by [`expand`](Self::expand).

@@ -1,98 +1,245 @@
 //! The patterns of `${name#…}`, `${name%…}` and `${name/…/…}`: `*` and `?`, which do not match a line end, and escapes.
 //!
-//! They become regular expressions, which keeps every match linear in the text.
+//! A pattern is matched piece by piece, without going back: since a `*` stays within its line, each piece between two of
+//! them may be taken where it comes first, the last one where it comes last if the match is to be long. So a match takes
+//! no more than pattern times text, which the [`Budget`] bounds.
 
-use regex::{Regex, RegexBuilder};
+use std::ops::Range;
 
-/// Largest compiled pattern, in bytes.
-const MAX_COMPILED: usize = 4 << 20;
+use super::Budget;
+use super::budget::Spent;
+use super::replacement::Replacement;
 
-/// Longest pattern, in bytes: reading one takes far more than its length before it is known to compile to too much.
-const MAX_PATTERN: usize = 64 << 10;
+/// What a replacement costs beside what is compared and copied for it.
+const MATCH: usize = 8;
+
+/// Why there is no result.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Spent,
+    Other(String),
+}
+
+impl From<Spent> for Failure {
+    fn from(_: Spent) -> Self {
+        Self::Spent
+    }
+}
 
 /// Returns `text` without the shortest or longest prefix that matches.
-pub(super) fn trim_prefix(text: &str, pattern: &str, longest: bool) -> Result<String, String> {
-    let regex = compile(pattern, pattern, longest, true)?;
-    Ok(regex.find(text).map_or(text, |found| &text[found.end()..]).to_owned())
+pub(super) fn trim_prefix(text: &str, pattern: &str, longest: bool, budget: &mut Budget) -> Result<String, Failure> {
+    let end = Pattern::parse(pattern, budget)?.prefix(text, longest, budget)?;
+    Ok(text[end.unwrap_or(0)..].to_owned())
 }
 
 /// Returns `text` without the shortest or longest suffix that matches: a prefix, with text and pattern reversed.
-pub(super) fn trim_suffix(text: &str, pattern: &str, longest: bool) -> Result<String, String> {
-    let regex = compile(&reverse(pattern), pattern, longest, true)?;
+pub(super) fn trim_suffix(text: &str, pattern: &str, longest: bool, budget: &mut Budget) -> Result<String, Failure> {
+    let pattern = Pattern::parse(pattern, budget)?.reversed();
+    budget.spend(text.len())?;
     let reversed: String = text.chars().rev().collect();
-    let matched = regex.find(&reversed).map_or(0, |found| found.len());
-    Ok(text[..text.len() - matched].to_owned())
+    let length = pattern.prefix(&reversed, longest, budget)?.unwrap_or(0);
+    Ok(text[..text.len() - length].to_owned())
 }
 
 /// Replaces the first match or all matches; the leftmost, with each `*` as long as possible. With `all`, `$` in the
-/// replacement is read as Go's `regexp` does, where `$$` is a dollar: so BuildKit behaves.
-pub(super) fn replace(text: &str, pattern: &str, with: &str, all: bool, max: usize) -> Result<String, String> {
-    let regex = compile(pattern, pattern, true, false)?;
+/// replacement means something: so BuildKit behaves.
+pub(super) fn replace(
+    text: &str,
+    pattern: &str,
+    with: &str,
+    all: bool,
+    budget: &mut Budget,
+    max: usize,
+) -> Result<String, Failure> {
+    let pattern = Pattern::parse(pattern, budget)?;
     if !all {
-        let Some(found) = regex.find(text) else { return Ok(text.to_owned()) };
-        return Ok([&text[..found.start()], with, &text[found.end()..]].concat());
+        let Some(found) = pattern.find(text, 0, budget)? else { return Ok(text.to_owned()) };
+        return Ok([&text[..found.start], with, &text[found.end..]].concat());
     }
+    let with = Replacement::parse(with);
     let mut replaced = String::new();
-    let mut position = 0;
-    for captures in regex.captures_iter(text) {
-        let Some(found) = captures.get(0) else { continue };
-        replaced.push_str(&text[position..found.start()]);
-        captures.expand(with, &mut replaced);
-        position = found.end();
+    let (mut copied, mut position) = (0, 0);
+    let mut last = None;
+    while let Some(found) = pattern.find(text, position, budget)? {
+        position = found.end;
+        if found.is_empty() {
+            // An empty match directly behind another one is none, and the next is at another place.
+            position += text[position..].chars().next().map_or(1, char::len_utf8);
+        }
+        if !found.is_empty() || last != Some(found.end) {
+            replaced.push_str(&text[copied..found.start]);
+            with.push(&text[found.clone()], &mut replaced);
+            copied = found.end;
+        }
         if replaced.len() > max {
-            return Err(format!("the expansion is larger than {} MiB", max >> 20));
+            return Err(Failure::Other(format!("the expansion is larger than {} MiB", max >> 20)));
+        }
+        budget.spend(with.len() + MATCH)?;
+        last = Some(found.end);
+        if position > text.len() {
+            break;
         }
     }
-    replaced.push_str(&text[position..]);
+    replaced.push_str(&text[copied..]);
     Ok(replaced)
 }
 
-fn compile(pattern: &str, written: &str, longest: bool, anchored: bool) -> Result<Regex, String> {
-    let invalid = |reason: &str| format!("invalid pattern ({written}) in substitution: {reason}");
-    if pattern.len() > MAX_PATTERN {
-        let shown = &written[..crate::source::floor_boundary(written, 100)];
-        return Err(format!("invalid pattern ({shown}…) in substitution: it is longer than {} KiB", MAX_PATTERN >> 10));
-    }
-    let text = translate(pattern, longest, anchored).map_err(|reason| invalid(&reason))?;
-    RegexBuilder::new(&text).size_limit(MAX_COMPILED).build().map_err(|_| invalid("it is too large"))
+/// What one character of a piece must be.
+#[derive(Clone, Copy, Debug)]
+enum Unit {
+    /// `?`
+    Any,
+    Character(char),
 }
 
-fn translate(pattern: &str, longest: bool, anchored: bool) -> Result<String, String> {
-    let mut regex = String::from(if anchored { "^" } else { "" });
-    let mut characters = pattern.chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            '*' => regex.push_str(if longest { ".*" } else { ".*?" }),
-            '?' => regex.push('.'),
-            // `\}` and `\/` were escaped for the sake of `${…}` alone.
-            '\\' if matches!(characters.peek(), Some('}' | '/')) => {}
-            '\\' => match characters.next() {
-                Some(escaped @ ('*' | '?' | '\\')) => push_literal(escaped, &mut regex),
-                Some(other) => return Err(format!("invalid escape '\\{other}'")),
-                None => return Err("invalid escape '\\'".to_owned()),
-            },
-            other => push_literal(other, &mut regex),
+type Piece = Vec<Unit>;
+
+/// A pattern, cut at each `*`.
+#[derive(Debug)]
+struct Pattern {
+    first: Piece,
+    /// Each behind a `*`.
+    rest: Vec<Piece>,
+}
+
+impl Pattern {
+    fn parse(text: &str, budget: &mut Budget) -> Result<Self, Failure> {
+        budget.spend(text.len())?;
+        let invalid = |escape: &str| {
+            let reason = format!("invalid pattern ({text}) in substitution: invalid escape '{escape}'");
+            Err(Failure::Other(reason))
+        };
+        let mut pieces = vec![Vec::new()];
+        let mut characters = text.chars().peekable();
+        while let Some(character) = characters.next() {
+            let unit = match character {
+                '*' => {
+                    pieces.push(Vec::new());
+                    continue;
+                }
+                '?' => Unit::Any,
+                // `\}` and `\/` were escaped for the sake of `${…}` alone.
+                '\\' if matches!(characters.peek(), Some('}' | '/')) => continue,
+                '\\' => match characters.next() {
+                    Some(escaped @ ('*' | '?' | '\\')) => Unit::Character(escaped),
+                    Some(other) => return invalid(&format!("\\{other}")),
+                    None => return invalid("\\"),
+                },
+                other => Unit::Character(other),
+            };
+            pieces.last_mut().expect("never empty").push(unit);
+        }
+        let first = pieces.remove(0);
+        Ok(Self { first, rest: pieces })
+    }
+
+    /// Returns the pattern of the texts that are those of this one, reversed.
+    fn reversed(self) -> Self {
+        let mut pieces: Vec<Piece> = std::iter::once(self.first).chain(self.rest).collect();
+        pieces.reverse();
+        pieces.iter_mut().for_each(|piece| piece.reverse());
+        let first = pieces.remove(0);
+        Self { first, rest: pieces }
+    }
+
+    /// Returns where the shortest or longest prefix that matches ends.
+    fn prefix(&self, text: &str, longest: bool, budget: &mut Budget) -> Result<Option<usize>, Spent> {
+        let Some(end) = matched(&self.first, text, 0, budget)? else { return Ok(None) };
+        let line = line_end(text, end, budget)?;
+        self.behind(text, end, line, longest, budget)
+    }
+
+    /// Returns the leftmost match at `from` or later, and the longest there.
+    fn find(&self, text: &str, from: usize, budget: &mut Budget) -> Result<Option<Range<usize>>, Spent> {
+        // What ends its first piece up to here leaves no more to the first `*` than what has failed already.
+        let mut hopeless = None;
+        for start in boundaries(text, from..text.len()) {
+            let Some(end) = matched(&self.first, text, start, budget)? else { continue };
+            if self.rest.is_empty() {
+                return Ok(Some(start..end));
+            }
+            if hopeless.is_some_and(|hopeless| end <= hopeless) {
+                continue;
+            }
+            let line = line_end(text, end, budget)?;
+            if let Some(end) = self.behind(text, end, line, true, budget)? {
+                return Ok(Some(start..end));
+            }
+            hopeless = Some(line);
+        }
+        Ok(None)
+    }
+
+    /// Matches what is behind the first piece, which ends at `position` in a line that ends at `line`.
+    fn behind(
+        &self,
+        text: &str,
+        mut position: usize,
+        mut line: usize,
+        longest: bool,
+        budget: &mut Budget,
+    ) -> Result<Option<usize>, Spent> {
+        for (index, piece) in self.rest.iter().enumerate() {
+            let reach = boundaries(text, position..line);
+            let is_last = index + 1 == self.rest.len();
+            let found = if is_last && longest {
+                search(piece, text, reach.rev(), budget)?
+            } else {
+                search(piece, text, reach, budget)?
+            };
+            let Some(end) = found else { return Ok(None) };
+            position = end;
+            if position > line {
+                line = line_end(text, position, budget)?;
+            }
+        }
+        Ok(Some(position))
+    }
+}
+
+/// Returns the offsets in `range` at which a character begins, and its end.
+fn boundaries(text: &str, range: Range<usize>) -> impl DoubleEndedIterator<Item = usize> {
+    text[range.clone()].char_indices().map(move |(at, _)| range.start + at).chain([range.end])
+}
+
+/// Returns where the line ends that `position` is in.
+fn line_end(text: &str, position: usize, budget: &mut Budget) -> Result<usize, Spent> {
+    let end = text[position..].find('\n').map_or(text.len(), |at| position + at);
+    budget.spend(end - position)?;
+    Ok(end)
+}
+
+/// Returns where a piece ends that begins at the first of `starts` at which it matches.
+fn search(
+    piece: &Piece,
+    text: &str,
+    starts: impl Iterator<Item = usize>,
+    budget: &mut Budget,
+) -> Result<Option<usize>, Spent> {
+    for start in starts {
+        if let Some(end) = matched(piece, text, start, budget)? {
+            return Ok(Some(end));
         }
     }
-    Ok(regex)
+    Ok(None)
 }
 
-fn push_literal(character: char, regex: &mut String) {
-    let mut buffer = [0; 4];
-    regex.push_str(&regex::escape(character.encode_utf8(&mut buffer)));
+/// Returns where a piece ends that begins at `start`, if it matches there.
+fn matched(piece: &Piece, text: &str, start: usize, budget: &mut Budget) -> Result<Option<usize>, Spent> {
+    let mut rest = text[start..].chars();
+    for (compared, unit) in piece.iter().enumerate() {
+        let same = rest.next().is_some_and(|character| match unit {
+            Unit::Any => character != '\n',
+            Unit::Character(expected) => character == *expected,
+        });
+        if !same {
+            budget.spend(compared + 1)?;
+            return Ok(None);
+        }
+    }
+    budget.spend(piece.len() + 1)?;
+    Ok(Some(text.len() - rest.as_str().len()))
 }
 
-/// Reverses a pattern, escapes kept before what they escape.
-fn reverse(pattern: &str) -> String {
-    let mut units = Vec::new();
-    let mut characters = pattern.chars();
-    while let Some(character) = characters.next() {
-        units.push((character, (character == '\\').then(|| characters.next()).flatten()));
-    }
-    let mut reversed = String::with_capacity(pattern.len());
-    for (character, escaped) in units.into_iter().rev() {
-        reversed.push(character);
-        reversed.extend(escaped);
-    }
-    reversed
-}
+#[cfg(test)]
+mod tests;

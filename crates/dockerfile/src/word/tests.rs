@@ -60,7 +60,7 @@ fn a_value_that_grows_too_large_is_an_error() {
     let mut variables = variables();
     variables.insert("BIG".to_owned(), "x".repeat(MAX_EXPANSION / 2));
     assert_eq!(word("$BIG$BIG").expand(&variables).map(|expanded| expanded.value.len()), Ok(MAX_EXPANSION));
-    for text in ["$BIG$BIG$A", "${NO:-$BIG}${NO:-$BIG}", "${BIG//x/yyyy}"] {
+    for text in ["$BIG$BIG$A", "${NO:-$BIG}${NO:-$BIG}", "${BIG//????????/$A$BIG}"] {
         let error = word(text).expand(&variables).unwrap_err();
         assert!(error.message.ends_with("the expansion is larger than 16 MiB"), "{}", error.message);
     }
@@ -73,8 +73,31 @@ fn a_hostile_pattern_is_no_trap() {
     let pattern = format!("${{BIG//{}b/x}}", "a*".repeat(50));
     assert_eq!(word(&pattern).expand(&variables).map(|expanded| expanded.value.len()), Ok(100_000));
     variables.insert("LONG".to_owned(), "?".repeat(1 << 20));
-    let error = word("${BIG#$LONG}").expand(&variables).unwrap_err();
-    assert!(error.message.contains("it is longer than 64 KiB"), "{}", error.message);
+    assert_eq!(word("${BIG#$LONG}").expand(&variables).map(|expanded| expanded.value.len()), Ok(100_000));
+    let error = word("${BIG//${BIG}b/x}").expand(&variables).unwrap_err();
+    assert_eq!(error.message, "failed to process \"${BIG//${BIG}b/x}\": the expansion takes too long");
+    assert_eq!(error.span, Span::new(SourceId(0), 100, 117));
+}
+
+#[test]
+fn words_share_a_budget() {
+    let mut variables = variables();
+    variables.insert("BIG".to_owned(), "a".repeat(1 << 20));
+    let mut budget = Budget::default();
+    let words = std::iter::repeat_with(|| word("${BIG##*b}").expand_within(&variables, &mut budget));
+    let done = words.take_while(Result::is_ok).count();
+    assert!((2..32).contains(&done), "{done}");
+    assert!(budget.is_spent());
+    assert!(word("$A").expand_within(&variables, &mut budget).is_err());
+    assert!(word("A").expand_within(&variables, &mut budget).is_ok());
+}
+
+#[test]
+fn a_variable_is_named_once() {
+    let names = (0..20_000).map(|number| format!("$V{number}$V0")).collect::<String>();
+    let used = word(&names).expand(&variables()).unwrap().used;
+    assert_eq!(used.len(), 20_000);
+    assert_eq!(used[1], ("V1".to_owned(), true));
 }
 
 #[test]

@@ -11,6 +11,9 @@ use super::scope::Scope;
 use crate::lint;
 use crate::text::plain_list;
 
+/// About what a port takes, in bytes: it is kept several times, under keys.
+const PORT: usize = 256;
+
 pub(super) fn lower(scope: &mut Scope<'_, '_>, words: &[Word]) -> Option<()> {
     let mut items = Vec::new();
     for word in words {
@@ -24,6 +27,7 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, words: &[Word]) -> Option<()> {
         if item.of_host {
             lint::expose_format(&text, span, scope.stages.findings);
         }
+        scope.stages.findings.charge(item.ports.len() * PORT, span)?;
         for port in item.ports {
             let port = format!("{port}/{}", item.protocol);
             if seen.insert(port.clone()) {

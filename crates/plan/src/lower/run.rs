@@ -1,5 +1,6 @@
 //! `RUN`: a command in a box (reference: section 8).
 
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use dockerfile::ast::{self, Command, Heredoc, Instruction};
@@ -7,7 +8,6 @@ use dockerfile::word::Variables as _;
 use dockerfile::{Diagnostic, Span, Spanned, Word};
 
 use super::scope::Scope;
-use crate::env::Env;
 use crate::names::Source;
 use crate::op::{Cache, Mount, MountKind, Op, Run, RunNetwork, RunSecurity, Script, SecretEnv, SecretRef};
 use crate::{ContextName, Entitlements, Input, mount, path};
@@ -49,15 +49,11 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, run: &
     }
     let created_by = format!("RUN {}{} # buildkit", arguments(scope), argv.join(" "));
     let options = scope.stages.options;
-    let mut env = scope.state.env.clone();
-    if let Some(first) = agents.first()
-        && !env.contains(AGENT_VARIABLE)
-    {
-        env.set(AGENT_VARIABLE, first);
-    }
+    let agent = agents.first().filter(|_| !scope.state.env.contains(AGENT_VARIABLE));
+    let agent = agent.map(|first| (AGENT_VARIABLE.to_owned(), first.clone()));
     let op = Run {
         argv,
-        env: env.pairs().to_vec(),
+        env: scope.state.env.pairs().iter().cloned().chain(agent).collect(),
         proxy: proxy(scope),
         cwd: scope.state.directory().to_owned(),
         user: scope.state.config.config.user.clone(),
@@ -144,15 +140,18 @@ fn script(scope: &Scope<'_, '_>, heredoc: &Heredoc) -> (Vec<String>, Option<Scri
 
 /// Returns `|2 A=1 B=2 `: the arguments declared so far, as the history has them.
 fn arguments(scope: &Scope<'_, '_>) -> String {
-    let mut shown = Env::default();
-    for (name, declared) in &scope.state.arguments {
-        shown.set(name, scope.state.env.get(name).or(declared.as_deref()).unwrap_or_default());
+    let (mut count, mut shown) = (0, String::new());
+    // Declared again, it keeps its place and has the last value.
+    let last: HashMap<&str, &Option<String>> =
+        scope.state.arguments.iter().map(|(name, declared)| (name.as_str(), declared)).collect();
+    let mut seen = HashSet::new();
+    for (name, _) in scope.state.arguments.iter().filter(|(name, _)| seen.insert(name.as_str())) {
+        let declared = last.get(name.as_str()).and_then(|declared| declared.as_deref());
+        let value = scope.state.env.get(name).or(declared).unwrap_or_default();
+        count += 1;
+        shown.extend([name, "=", value, " "]);
     }
-    if shown.pairs().is_empty() {
-        return String::new();
-    }
-    let pairs: Vec<_> = shown.pairs().iter().map(|(name, value)| format!("{name}={value}")).collect();
-    format!("|{} {} ", pairs.len(), pairs.join(" "))
+    if count == 0 { shown } else { format!("|{count} {shown}") }
 }
 
 /// Returns proxy settings in both cases, without those that a stage defines itself.

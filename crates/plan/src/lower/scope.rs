@@ -71,18 +71,9 @@ impl<'s, 'a> Scope<'s, 'a> {
 
     /// Expands a word to several.
     pub(super) fn expand_words(&mut self, word: &Word) -> Option<Vec<String>> {
-        match word.expand_words(&self.state.env) {
-            Ok(words) => {
-                let size = words.iter().map(|expanded| expanded.value.len()).sum();
-                self.stages.findings.charge(size, word.span)?;
-                words.iter().for_each(|expanded| self.warn_undefined(expanded, word.span));
-                Some(words.into_iter().map(|expanded| expanded.value).collect())
-            }
-            Err(error) => {
-                self.error(error.span, error.message);
-                None
-            }
-        }
+        let words = self.stages.findings.expand_words(word, &self.state.env)?;
+        words.iter().for_each(|expanded| self.warn_undefined(expanded, word.span));
+        Some(words.into_iter().map(|expanded| expanded.value).collect())
     }
 
     fn warn_undefined(&mut self, expanded: &Expanded, span: Span) {

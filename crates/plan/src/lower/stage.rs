@@ -95,6 +95,9 @@ impl<'a> Stages<'a> {
         let mut whole = true;
         for one in instructions {
             whole &= instruction(&mut scope, one).is_some();
+            if scope.stages.findings.is_exhausted() {
+                return None;
+            }
         }
         let (state, history) = scope.finish();
         let root = state.root;

@@ -7,6 +7,9 @@ use super::scope::Scope;
 use crate::op::{Op, Workdir};
 use crate::{lint, path};
 
+/// `PATH_MAX`, the zero at the end included: no system call takes more.
+const MAX_PATH: usize = 4096;
+
 pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, word: &Word) -> Option<()> {
     let text = scope.expand(word)?;
     if !scope.state.has_workdir && !text.starts_with('/') {
@@ -14,6 +17,12 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, word: 
     }
     scope.state.has_workdir = true;
     let directory = path::join(scope.state.directory(), &text);
+    if directory.len() >= MAX_PATH {
+        scope.error(word.span, format!("the working directory is longer than {} bytes", MAX_PATH - 1));
+        // What follows starts anew, so as not to be as wrong.
+        "/".clone_into(&mut scope.config().working_dir);
+        return None;
+    }
     scope.config().working_dir.clone_from(&directory);
     let created_by = format!("WORKDIR {directory}");
     if directory == "/" {

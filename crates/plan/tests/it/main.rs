@@ -3,5 +3,6 @@
 mod case;
 mod cases;
 mod digest;
+mod limits;
 mod print;
 mod properties;

@@ -1,0 +1,6 @@
+FROM a
+RUN x
+# check=skip=ConsistentInstructionCasing
+run y
+run z
+COPY a b

@@ -1,0 +1,3 @@
+FROM a AS b
+# check=skip=DuplicateStageName
+FROM c AS b

@@ -1,0 +1,2 @@
+FROM a
+EXPOSE 80 81/tcp 82/udp 83/$PROTO

@@ -1,0 +1,2 @@
+# check=skip=FromAsCasing
+FROM a as b

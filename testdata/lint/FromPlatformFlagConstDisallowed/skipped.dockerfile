@@ -1,0 +1,3 @@
+FROM --platform=linux/amd64 a
+# check=skip=FromPlatformFlagConstDisallowed
+FROM --platform=linux/arm64 b

@@ -1,0 +1,3 @@
+# check=experimental=InvalidDefinitionDescription;skip=InvalidDefinitionDescription
+# What all start from.
+FROM a AS base

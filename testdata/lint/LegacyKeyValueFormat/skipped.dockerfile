@@ -1,0 +1,4 @@
+FROM a
+# check=skip=LegacyKeyValueFormat
+ENV A b
+ENV C d

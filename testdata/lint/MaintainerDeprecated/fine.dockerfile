@@ -1,0 +1,3 @@
+FROM a
+LABEL maintainer="me"
+LABEL org.opencontainers.image.authors="me"

@@ -1,0 +1,4 @@
+# check=skip=MultipleInstructionsDisallowed
+FROM a
+CMD ["x"]
+CMD ["y"]

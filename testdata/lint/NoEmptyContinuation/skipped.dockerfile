@@ -1,0 +1,5 @@
+# check=skip=NoEmptyContinuation
+FROM a
+RUN x \
+
+  y

@@ -1,0 +1,2 @@
+# check=skip=ReservedStageName
+FROM a AS scratch
