@@ -247,7 +247,10 @@ fn rust_syntax(go: &str) -> String {
             }
             ']' => regex.push_str("\\]"),
             '-' if in_class => regex.push('-'),
-            other if in_class && other.is_ascii_punctuation() => regex.extend(['\\', other]),
+            // Escaped, these two are the ends of words.
+            other if in_class && other.is_ascii_punctuation() && !matches!(other, '<' | '>') => {
+                regex.extend(['\\', other]);
+            }
             other => regex.push(other),
         }
     }
