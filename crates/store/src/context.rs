@@ -31,7 +31,10 @@ impl Store {
     /// Writes the account of a finished build.
     pub fn put_build(&self, id: &str, bytes: &[u8]) -> Result<()> {
         check_component("build", id)?;
-        self.put_file(&format!("builds/{id}"), bytes)
+        // Without a mark: nobody misses an account that a power loss has taken, and one that is damaged is none.
+        let temporary = self.temporary()?;
+        self.dir().write(&temporary, bytes)?;
+        self.dir().rename(&temporary, &format!("builds/{id}"))
     }
 
     /// Returns the account of a build.

@@ -8,7 +8,8 @@
 //! Filesystems with a journal keep the order of names: a mark is on the disk before the names it stands for. The boot
 //! is in its name, since the data of a small file may come late.
 
-use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::files::random_hex;
 use crate::lock::{Held, lock};
@@ -16,9 +17,16 @@ use crate::{Result, Store, fault, recover};
 
 const DIRTY: &str = "dirty";
 
+/// So many bytes take longer to be written than it takes to start a thread for it.
+const MANY: u64 = 32 << 20;
+
 /// The mark of this process, if it has written since its last sync.
 #[derive(Debug, Default)]
-pub(crate) struct Marks(RwLock<Option<Mark>>);
+pub(crate) struct Marks {
+    mark: RwLock<Option<Mark>>,
+    /// Somebody syncs ahead.
+    busy: Arc<AtomicBool>,
+}
 
 #[derive(Debug)]
 struct Mark {
@@ -28,11 +36,11 @@ struct Mark {
 
 impl Marks {
     fn read(&self) -> RwLockReadGuard<'_, Option<Mark>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.mark.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Option<Mark>> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.mark.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -49,6 +57,29 @@ impl Store {
         }
         self.dir().unlink(&mark.name)?;
         self.remove_marks(&covered)
+    }
+
+    /// Begins to bring to the disk what was written so far if `size` bytes of it are many: who syncs at the end of a build then has less to
+    /// wait for. One at a time is enough: who comes later writes to the same disk.
+    pub(crate) fn sync_ahead(&self, size: u64) {
+        let busy = Arc::clone(&self.inner.marks.busy);
+        if size < MANY || busy.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        // Not a store of its own: that would keep the lock.
+        let begun =
+            rustix::io::fcntl_dupfd_cloexec(self.dir().fd(), 0).map_err(std::io::Error::from).and_then(|directory| {
+                let busy = Arc::clone(&busy);
+                let sync = move || {
+                    // What goes wrong does so again when it matters.
+                    let _ = rustix::fs::syncfs(directory);
+                    busy.store(false, Ordering::Relaxed);
+                };
+                std::thread::Builder::new().name("sync".into()).spawn(sync)
+            });
+        if begun.is_err() {
+            busy.store(false, Ordering::Relaxed);
+        }
     }
 
     /// Gives what is at `from` its name. Every name that has to outlive a power loss is given here.

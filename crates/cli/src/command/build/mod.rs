@@ -117,9 +117,6 @@ impl Arguments {
             let name = options.tags.first().map(image::Reference::familiar);
             account::write(&store, &plan, &solution, name, &timings)?;
         }
-        if ran || results.changed {
-            timings.measure("sync", || store.sync())?;
-        }
         drop(swept);
         let store_root = store.root().to_owned();
         let names: Vec<&str> = plan.vertices.iter().map(|vertex| vertex.name.as_str()).collect();

@@ -10,7 +10,7 @@ use image::{Descriptor, Manifest};
 use plan::{Op, Plan, ResolvedBase};
 use registry::Registry;
 use serde_json::json;
-use solver::{Contexts, LocalWorker, Snapshot, Solution, WorkerSettings};
+use solver::{Contexts, LocalWorker, Outcome, Snapshot, Solution, WorkerSettings};
 use store::{Draft, DraftId, DraftImage, Store, Target};
 
 use super::arguments::Options;
@@ -69,6 +69,11 @@ pub(super) fn write(
             None => store.make_image(&draft),
         })?;
         results.image = Some(image(store, target)?);
+    }
+    // Before what goes elsewhere is written, which is not this store's to bring to the disk.
+    let ran = solution.vertices.iter().any(|vertex| matches!(vertex.outcome, Outcome::Ran | Outcome::Unchanged));
+    if ran || results.changed {
+        timings.measure("sync", || store.sync())?;
     }
     let files = || {
         let worker = LocalWorker::new(store, registry, contexts, WorkerSettings::default())?;
