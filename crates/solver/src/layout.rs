@@ -12,6 +12,9 @@ use crate::owner::Owner;
 use crate::probe::Probe;
 use crate::select::Taken;
 
+/// Of a directory that is made on the way.
+pub(crate) const PLAIN_MODE: u32 = 0o755;
+
 /// What is the same for all that a copy puts in place.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Attributes {
@@ -204,6 +207,16 @@ impl Layout {
 
     /// Plans `path` and all above it as directories: those that exist as they are, the others new.
     pub(crate) fn make_directories(&mut self, path: &LayerPath) -> Result<()> {
+        let mode = match self.attributes.chmod {
+            // Unlike what is copied: no set-id and sticky bits.
+            Some(Chmod::Octal(mode)) => mode & 0o777,
+            _ => PLAIN_MODE,
+        };
+        self.make_directories_with(path, mode)
+    }
+
+    /// Does the same where new directories have a mode of their own.
+    pub(crate) fn make_directories_with(&mut self, path: &LayerPath, mode: u32) -> Result<()> {
         let mut at = LayerPath::root();
         for name in path.components() {
             at = at.join(name);
@@ -215,7 +228,7 @@ impl Layout {
             let metadata = match self.probe.found.iter().find(|entry| entry.path == at) {
                 Some(entry) if is_directory(entry) => entry.metadata.clone(),
                 Some(_) => return Err(not_a_directory(&at)),
-                None => self.new_directory(),
+                None => self.new_directory(mode),
             };
             let what = What::Directory { opaque: false };
             self.planned.insert(at.clone(), Planned { what, metadata, replaces: false });
@@ -224,11 +237,7 @@ impl Layout {
     }
 
     /// Returns the metadata of a directory that is made on the way.
-    pub(crate) fn new_directory(&self) -> Metadata {
-        let mode = match self.attributes.chmod {
-            Some(Chmod::Octal(mode)) => mode & 0o7777,
-            _ => 0o755,
-        };
+    fn new_directory(&self, mode: u32) -> Metadata {
         let owner = self.attributes.owner.unwrap_or_default();
         Metadata { mode, uid: owner.uid, gid: owner.gid, mtime: self.attributes.now, ..Metadata::default() }
     }

@@ -142,6 +142,13 @@ fn several_sources() {
 fn chown_and_chmod() {
     let copy = Copy::new(Fake::new(), source()).chown(5, 6).chmod(Chmod::Octal(0o600));
     copy.check(&["src"], "/x", &["d 600 5:6 /x", "d 600 5:6 /x/lib", "l/x 777 5:6 /x/lib/l", "f3 600 5:6 /x/main"]);
+    // What is copied gets all bits, what is made on the way permissions alone.
+    let copy = Copy::new(Fake::new(), source()).chmod(Chmod::Octal(0o7750));
+    copy.check(
+        &["src"],
+        "/n/x",
+        &["d 750 0:0 /n", "d 750 0:0 /n/x", "d 7750 3:4 /n/x/lib", "l/x 777 0:0 /n/x/lib/l", "f3 7750 0:0 /n/x/main"],
+    );
     let copy = Copy::new(Fake::new(), source()).chmod(Chmod::Symbolic("go-rx,u+X".to_owned()));
     copy.check(&["src"], "/x", &["d 755 0:0 /x", "d 700 3:4 /x/lib", "l/x 777 0:0 /x/lib/l", "f3 4700 0:0 /x/main"]);
 }
