@@ -87,11 +87,14 @@ pub(crate) struct Layout {
     pub(crate) files: Vec<NewFile>,
     /// Where an archive took away what the parent has, to put something else there.
     pub(crate) removed: BTreeSet<LayerPath>,
+    /// Directories of the parent below the destination that a copy passes through ([`Taken::on_the_way`]).
+    pub(crate) passed: BTreeMap<LayerPath, Metadata>,
 }
 
 impl Layout {
     pub(crate) fn new(probe: Probe, attributes: Attributes) -> Self {
-        Self { probe, attributes, planned: BTreeMap::new(), files: Vec::new(), removed: BTreeSet::new() }
+        let (planned, passed) = (BTreeMap::new(), BTreeMap::new());
+        Self { probe, attributes, planned, files: Vec::new(), removed: BTreeSet::new(), passed }
     }
 
     /// Puts what a source took into place. `into_directory`: the destination was written with a slash at its end.
@@ -151,9 +154,26 @@ impl Layout {
         let mut names = BTreeMap::new();
         for entry in &taken.below {
             let Some(below) = LayerPath::new(taken.relative(entry)) else { continue };
-            self.place(tree, entry, destination.join_path(&below), &mut names)?;
+            let target = destination.join_path(&below);
+            if taken.on_the_way.contains(&entry.path)
+                && let Some(metadata) = self.passed_directory(&target)
+            {
+                // It gets the mode of the source, whatever `--chmod` says, and nothing else.
+                let metadata = Metadata { mode: entry.metadata.mode, ..metadata.clone() };
+                self.put(target, What::Directory { opaque: false }, metadata)?;
+                continue;
+            }
+            self.place(tree, entry, target, &mut names)?;
         }
         Ok(())
+    }
+
+    /// Returns the directory that is at `path` before something is put below it.
+    fn passed_directory(&self, path: &LayerPath) -> Option<&Metadata> {
+        match self.planned.get(path) {
+            Some(planned) => planned.is_directory().then_some(&planned.metadata),
+            None => self.passed.get(path),
+        }
     }
 
     /// Puts one entry of a source into place. `names`: the files of this copy by their path in the source.
