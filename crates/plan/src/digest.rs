@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::git::GitSource;
 use crate::op::{
-    Cache, Chmod, Copy, CopySource, HttpSource, Mount, MountKind, Op, Run, RunNetwork, RunSecurity, SecretEnv,
-    SecretRef, Source, Workdir,
+    Cache, CacheDirectory, Chmod, Copy, CopySource, HttpSource, Mount, MountKind, Op, Run, RunNetwork, RunSecurity,
+    SecretEnv, SecretRef, Source, Workdir,
 };
 
 /// Changes whenever equal ops would get another digest: every cache goes cold.
@@ -92,6 +92,7 @@ fn digest_run(fields: &mut Fields, run: &Run) {
         mounts,
         secret_env,
         script,
+        repetition,
         limits: _,
     } = run;
     fields.text("run");
@@ -126,6 +127,10 @@ fn digest_run(fields: &mut Fields, run: &Run) {
             digest_secret(fields, secret);
         });
     }
+    if *repetition > 0 {
+        fields.text("repetition");
+        fields.number(u64::from(*repetition));
+    }
 }
 
 /// The value is not in the plan; whether a secret is there is the caller's business, too.
@@ -148,12 +153,21 @@ fn digest_mount(fields: &mut Fields, mount: &Mount) {
             fields.text("tmpfs");
             fields.option(size.as_ref(), |fields, size| fields.number(*size));
         }
-        MountKind::Cache(Cache { id: _, sharing: _, base, subpath: _, mode: _, uid: _, gid: _ }) => {
+        MountKind::Cache(Cache { id, sharing: _, base, subpath: _, directory }) => {
             fields.text("cache");
             fields.option(base.as_ref(), |fields, (input, path)| {
                 fields.number(*input as u64);
                 fields.text(path);
             });
+            // What fills one cache does not fill another. Left out where it is as usual, as before it was there at all.
+            if id != target {
+                fields.text("cache id");
+                fields.text(id);
+            }
+            if let Some(CacheDirectory { mode, uid, gid }) = directory {
+                fields.text("cache directory");
+                [mode, uid, gid].into_iter().for_each(|number| fields.number(u64::from(*number)));
+            }
         }
         MountKind::Secret { secret, mode, uid, gid } => {
             fields.text("secret");

@@ -34,8 +34,8 @@ pub use digest::OpDigest;
 pub use epoch::{EPOCH_ARGUMENT, Epoch, epoch};
 pub use git::{GitSource, InvalidGit, is_commit};
 pub use op::{
-    Cache, CacheSharing, Chmod, Copy, CopySource, HttpSource, Limits, Login, Mount, MountKind, Op, Run, RunNetwork,
-    RunSecurity, Script, SecretEnv, SecretRef, Source, Workdir,
+    Cache, CacheDirectory, CacheSharing, Chmod, Copy, CopySource, HttpSource, Limits, Login, Mount, MountKind, Op, Run,
+    RunNetwork, RunSecurity, Script, SecretEnv, SecretRef, Source, Workdir,
 };
 pub use options::{Entitlements, NamedContext, Options};
 pub use outline::{Outline, OutlineArgument, OutlineMount, description, outline};

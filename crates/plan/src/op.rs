@@ -105,8 +105,18 @@ pub struct Run {
     pub secret_env: Vec<SecretEnv>,
     /// A heredoc script that starts with `#!`: bytes of a file that argv names, bound read-only (mode 0755).
     pub script: Option<Script>,
+    /// How many equal commands come before it, on what it starts from, if it writes to a cache: each of them has to run, though the
+    /// layer of the one before may be empty.
+    pub repetition: u32,
     /// `--add-host`, resource limits and `/dev/shm`: not in the op digest.
     pub limits: Limits,
+}
+
+impl Run {
+    /// True if what it does may show in a cache.
+    pub(crate) fn writes_to_cache(&self) -> bool {
+        self.mounts.iter().any(|mount| !mount.read_only && matches!(mount.kind, MountKind::Cache(_)))
+    }
 }
 
 /// A script file given to a [`Run`].
@@ -185,17 +195,25 @@ pub enum MountKind {
 /// A directory that stays from build to build, outside of all layers.
 #[derive(Clone, Debug)]
 pub struct Cache {
-    /// With the namespace in front; not in the op digest.
+    /// With the namespace in front.
     pub id: String,
     pub sharing: CacheSharing,
     /// What it holds at first: a path of the input at that position.
     pub base: Option<(usize, String)>,
     /// What of it is mounted, if not all; not in the op digest. Mounting it does not make it.
     pub subpath: Option<String>,
-    /// Of the directory, when it is made.
-    pub mode: Option<u32>,
-    pub uid: Option<u32>,
-    pub gid: Option<u32>,
+    /// What the directory is like when it is made, if that was asked for. Such a cache is another than one of the same id that
+    /// is not, or otherwise.
+    pub directory: Option<CacheDirectory>,
+}
+
+/// A directory that a cache is made as.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct CacheDirectory {
+    /// Permissions alone.
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
 }
 
 /// What happens when several commands want one cache at once.

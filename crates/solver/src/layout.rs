@@ -12,6 +12,9 @@ use crate::owner::Owner;
 use crate::probe::Probe;
 use crate::select::Taken;
 
+/// Of a directory that is made on the way.
+pub(crate) const PLAIN_MODE: u32 = 0o755;
+
 /// What is the same for all that a copy puts in place.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Attributes {
@@ -84,11 +87,14 @@ pub(crate) struct Layout {
     pub(crate) files: Vec<NewFile>,
     /// Where an archive took away what the parent has, to put something else there.
     pub(crate) removed: BTreeSet<LayerPath>,
+    /// Directories of the parent below the destination that a copy passes through ([`Taken::on_the_way`]).
+    pub(crate) passed: BTreeMap<LayerPath, Metadata>,
 }
 
 impl Layout {
     pub(crate) fn new(probe: Probe, attributes: Attributes) -> Self {
-        Self { probe, attributes, planned: BTreeMap::new(), files: Vec::new(), removed: BTreeSet::new() }
+        let (planned, passed) = (BTreeMap::new(), BTreeMap::new());
+        Self { probe, attributes, planned, files: Vec::new(), removed: BTreeSet::new(), passed }
     }
 
     /// Puts what a source took into place. `into_directory`: the destination was written with a slash at its end.
@@ -148,9 +154,26 @@ impl Layout {
         let mut names = BTreeMap::new();
         for entry in &taken.below {
             let Some(below) = LayerPath::new(taken.relative(entry)) else { continue };
-            self.place(tree, entry, destination.join_path(&below), &mut names)?;
+            let target = destination.join_path(&below);
+            if taken.on_the_way.contains(&entry.path)
+                && let Some(metadata) = self.passed_directory(&target)
+            {
+                // It gets the mode of the source, whatever `--chmod` says, and nothing else.
+                let metadata = Metadata { mode: entry.metadata.mode, ..metadata.clone() };
+                self.put(target, What::Directory { opaque: false }, metadata)?;
+                continue;
+            }
+            self.place(tree, entry, target, &mut names)?;
         }
         Ok(())
+    }
+
+    /// Returns the directory that is at `path` before something is put below it.
+    fn passed_directory(&self, path: &LayerPath) -> Option<&Metadata> {
+        match self.planned.get(path) {
+            Some(planned) => planned.is_directory().then_some(&planned.metadata),
+            None => self.passed.get(path),
+        }
     }
 
     /// Puts one entry of a source into place. `names`: the files of this copy by their path in the source.
@@ -204,6 +227,16 @@ impl Layout {
 
     /// Plans `path` and all above it as directories: those that exist as they are, the others new.
     pub(crate) fn make_directories(&mut self, path: &LayerPath) -> Result<()> {
+        let mode = match self.attributes.chmod {
+            // Unlike what is copied: no set-id and sticky bits.
+            Some(Chmod::Octal(mode)) => mode & 0o777,
+            _ => PLAIN_MODE,
+        };
+        self.make_directories_with(path, mode)
+    }
+
+    /// Does the same where new directories have a mode of their own.
+    pub(crate) fn make_directories_with(&mut self, path: &LayerPath, mode: u32) -> Result<()> {
         let mut at = LayerPath::root();
         for name in path.components() {
             at = at.join(name);
@@ -215,7 +248,7 @@ impl Layout {
             let metadata = match self.probe.found.iter().find(|entry| entry.path == at) {
                 Some(entry) if is_directory(entry) => entry.metadata.clone(),
                 Some(_) => return Err(not_a_directory(&at)),
-                None => self.new_directory(),
+                None => self.new_directory(mode),
             };
             let what = What::Directory { opaque: false };
             self.planned.insert(at.clone(), Planned { what, metadata, replaces: false });
@@ -224,11 +257,7 @@ impl Layout {
     }
 
     /// Returns the metadata of a directory that is made on the way.
-    pub(crate) fn new_directory(&self) -> Metadata {
-        let mode = match self.attributes.chmod {
-            Some(Chmod::Octal(mode)) => mode & 0o7777,
-            _ => 0o755,
-        };
+    fn new_directory(&self, mode: u32) -> Metadata {
         let owner = self.attributes.owner.unwrap_or_default();
         Metadata { mode, uid: owner.uid, gid: owner.gid, mtime: self.attributes.now, ..Metadata::default() }
     }

@@ -1,5 +1,7 @@
 //! What a source of a copy or a mount takes of its tree, and the hash of that (reference: section 6, 2 and 3).
 
+use std::collections::BTreeSet;
+
 use dockerfile::Span;
 use dockerfile::ignore::Wildcard;
 use image::{Entry, Kind, LayerPath};
@@ -112,6 +114,8 @@ pub(crate) struct Taken {
     pub(crate) root: Entry,
     /// What is below it, when it is a directory; with full paths, sorted.
     pub(crate) below: Vec<Entry>,
+    /// The directories of these that are taken only because something below them is.
+    pub(crate) on_the_way: BTreeSet<LayerPath>,
 }
 
 impl Taken {
@@ -249,7 +253,7 @@ fn take(files: &(impl Files + ?Sized), path: &LayerPath) -> Result<Taken> {
     let resolved = resolve(files, path)?;
     let Some(root) = files.entry(&resolved)? else { return Err(missing(path)) };
     let below = if is_directory(&root) { files.below(&resolved)? } else { Vec::new() };
-    Ok(Taken { name: path.file_name().into(), root, below })
+    Ok(Taken { name: path.file_name().into(), root, below, on_the_way: BTreeSet::new() })
 }
 
 /// Returns the number of components before the first with a wildcard character; a backslash takes the meaning from the

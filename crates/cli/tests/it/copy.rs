@@ -51,6 +51,25 @@ fn parents_are_kept() {
     assert_eq!(env.sh(LIST), ". ./a ./a/1.txt ");
 }
 
+/// What an existing directory is like below the destination decides the layer, so it is in the key.
+#[test]
+fn directories_on_the_way_keep_their_owner() {
+    let env = TestEnv::with_busybox();
+    env.file("a/f", "f");
+    let build = |owner: u32, flags: &str| {
+        let text = format!("FROM busybox\nRUN mkdir -p /o/a && chown {owner} /o/a\nCOPY {flags} /o/\n");
+        let (ran, _) = env.build(&text).ok().counts();
+        (ran, env.sh("stat -c %u /o/a; cat /o/a/f"))
+    };
+    let seen = |owner: u32| format!("{owner}\nf");
+    assert_eq!(build(7, "--parents --chown=5 a/f").1, seen(7));
+    assert_eq!(build(9, "--parents --chown=5 a/f"), (2, seen(9)));
+    assert_eq!(build(9, "--parents --chown=5 a/f"), (0, seen(9)));
+    assert_eq!(build(7, "--exclude=a --exclude=!a/f --chown=5 .").1, seen(7));
+    assert_eq!(build(9, "--exclude=a --exclude=!a/f --chown=5 ."), (1, seen(9)));
+    assert_eq!(build(9, "--parents --chown=5 a").1, seen(5), "a directory that is meant itself");
+}
+
 #[test]
 fn a_missing_path_with_parents_is_an_error() {
     let env = TestEnv::with_busybox();

@@ -118,6 +118,28 @@ fn a_cache_stays_and_is_in_no_layer() {
     assert_eq!(build("two"), format!("750 7:8\none\n{none}"));
 }
 
+/// What a step does to a cache is in no layer, so an empty layer does not make the next equal step one with it.
+#[test]
+fn equal_steps_with_a_cache_all_run_once() {
+    let env = TestEnv::with_busybox();
+    let fill = |id: &str| format!("RUN --mount=type=cache,id={id},target=/n echo x >>/n/f\n");
+    let count = "RUN --mount=type=cache,id=a,target=/n wc -l </n/f >/count\n";
+    let thrice = format!("FROM busybox\n{}{count}", fill("a").repeat(3));
+    assert_eq!(env.build(&thrice).ok().counts(), (4, 0));
+    assert_eq!(env.sh("cat /count"), "3\n");
+    assert_eq!(env.build(&thrice).ok().counts(), (0, 4));
+    // One more of them is one more that runs; what is below starts from the same.
+    assert_eq!(env.build(&format!("FROM busybox\n{}{count}", fill("a").repeat(4))).ok().counts(), (1, 4));
+    // Having filled one cache does not fill another.
+    let other = format!("FROM busybox\n{}{}", fill("b"), count.replace("id=a", "id=b"));
+    assert_eq!(env.build(&other).ok().counts(), (2, 0));
+    assert_eq!(env.sh("cat /count"), "1\n");
+    env.build_with(&other, &["--build-arg", "BUILDKIT_CACHE_MOUNT_NS=n"]).ok();
+    assert_eq!(env.sh("cat /count"), "1\n");
+    let explained = env.kiln(["explain"]).ok().stdout;
+    assert!(explained.contains("cache /n changed: b -> n/b"), "{explained}");
+}
+
 #[test]
 fn caches_have_names_namespaces_and_seeds() {
     let env = TestEnv::with_busybox();

@@ -43,21 +43,23 @@ impl Ignore {
     pub fn parse(text: &[u8]) -> Result<Self, InvalidPattern> {
         let text = String::from_utf8_lossy(text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text));
         let lines = text.split('\n').enumerate().filter(|(_, line)| !line.starts_with('#'));
-        Self::compile(lines.map(|(index, line)| (index + 1, line)))
+        Self::compile(lines.map(|(index, line)| (index + 1, pattern::read_line(line))))
     }
 
-    /// Takes patterns one by one (`--exclude`).
+    /// Takes patterns one by one (`--exclude`). Unlike in a file, a slash in front stays, and matches nothing.
     pub fn from_patterns<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidPattern> {
-        Self::compile(patterns.into_iter().enumerate().map(|(index, pattern)| (index + 1, pattern)))
+        Self::compile(patterns.into_iter().enumerate().map(|(index, word)| (index + 1, pattern::read_word(word))))
     }
 
-    fn compile<'a>(lines: impl Iterator<Item = (usize, &'a str)>) -> Result<Self, InvalidPattern> {
+    fn compile(
+        lines: impl Iterator<Item = (usize, Result<Option<(String, bool)>, String>)>,
+    ) -> Result<Self, InvalidPattern> {
         let mut patterns = Vec::new();
         let mut globs = GlobSet::builder();
         let mut glob_of = Vec::new();
-        for (line, text) in lines {
+        for (line, read) in lines {
             let invalid = |message: String| InvalidPattern { line, message };
-            let Some((text, negated)) = pattern::read(text).map_err(invalid)? else { continue };
+            let Some((text, negated)) = read.map_err(invalid)? else { continue };
             let pattern = Pattern::new(&text).map_err(invalid)?;
             if let Pattern::Glob(glob) = &pattern {
                 globs.add(glob.clone());

@@ -8,6 +8,8 @@ use super::wildcard;
 /// Largest compiled pattern, in bytes.
 const MAX_COMPILED: usize = 4 << 20;
 
+const NOTHING_NEGATED: &str = "illegal exclusion pattern: \"!\"";
+
 /// What a pattern became.
 #[derive(Debug)]
 pub(super) enum Pattern {
@@ -23,19 +25,34 @@ pub(super) enum Pattern {
     Regex(Box<Regex>, String),
 }
 
-/// Reads one line: trimmed, negation taken off, cleaned. Nothing if it is blank.
-pub(super) fn read(line: &str) -> Result<Option<(String, bool)>, String> {
+/// Reads one line of a file: trimmed, negation taken off, cleaned, without a slash in front. Nothing if it is blank.
+pub(super) fn read_line(line: &str) -> Result<Option<(String, bool)>, String> {
     let line = line.trim();
     let (line, negated) = match line.strip_prefix('!') {
         Some(rest) => (rest.trim(), true),
         None => (line, false),
     };
     if line.is_empty() {
-        return if negated { Err("illegal exclusion pattern: \"!\"".to_owned()) } else { Ok(None) };
+        return if negated { Err(NOTHING_NEGATED.to_owned()) } else { Ok(None) };
     }
     let cleaned = clean(line);
     let text = if cleaned.len() > 1 { cleaned.strip_prefix('/').unwrap_or(&cleaned) } else { &cleaned };
     Ok(Some((text.to_owned(), negated)))
+}
+
+/// Reads a pattern that stands alone: trimmed, cleaned, negation taken off. Paths have no slash in front, so one that has matches
+/// nothing. Nothing if it is blank.
+pub(super) fn read_word(word: &str) -> Result<Option<(String, bool)>, String> {
+    let word = word.trim();
+    if word.is_empty() {
+        return Ok(None);
+    }
+    let cleaned = clean(word);
+    match cleaned.strip_prefix('!') {
+        Some("") => Err(NOTHING_NEGATED.to_owned()),
+        Some(rest) => Ok(Some((rest.to_owned(), true))),
+        None => Ok(Some((cleaned, false))),
+    }
 }
 
 /// Go's `filepath.Clean`: no empty, `.` or `dir/..` components, no slash at the end.

@@ -78,7 +78,7 @@ mod slow {
 }
 
 fn ignore(patterns: &[&str]) -> Ignore {
-    Ignore::from_patterns(patterns.iter().copied()).unwrap()
+    Ignore::parse(patterns.join("\n").as_bytes()).unwrap()
 }
 
 /// Walks down to `path` and says whether it is ignored.
@@ -108,6 +108,17 @@ fn names_ignore_what_is_below_them() {
     check(&["dir/**"], &["dir/a", "dir/a/b"], &["dir"]);
     check(&["/dir/"], &["dir/a"], &["a/dir"]);
     check(&["a//b/./c/../d"], &["a/b/d"], &["a/b/c"]);
+}
+
+/// BuildKit hands these on as they are; only the reader of the file takes slashes off.
+#[test]
+fn words_keep_a_slash_in_front() {
+    let ignores = |word: &str, path: &str| walked(&Ignore::from_patterns([word]).unwrap(), path);
+    assert!(ignores("dir/", "dir/a") && ignores(" ./dir", "dir"));
+    assert!(!ignores("/dir", "dir") && !ignores("/**", "dir"));
+    let again = |negation: &str| walked(&Ignore::from_patterns(["*", negation]).unwrap(), "dir");
+    assert!(!again("!dir") && again("!/dir") && again("! dir"));
+    assert_eq!(Ignore::from_patterns(["!"]).unwrap_err().message, "illegal exclusion pattern: \"!\"");
 }
 
 #[test]
@@ -296,16 +307,21 @@ fn path() -> impl Strategy<Value = String> {
     })
 }
 
+/// Returns the patterns as they are written, those that can be.
+fn lines(patterns: &[(String, bool)]) -> Vec<String> {
+    let lines = patterns.iter().map(|(text, negated)| format!("{}{text}", if *negated { "!" } else { "" }));
+    lines.filter(|line| pattern::read_word(line).is_ok()).collect()
+}
+
 proptest! {
     #[test]
     fn the_walk_is_the_literal_reading(
         patterns in prop::collection::vec((pattern(), any::<bool>()), 1..5),
         paths in prop::collection::vec(path(), 1..8),
     ) {
-        let lines: Vec<String> =
-            patterns.iter().map(|(text, negated)| format!("{}{text}", if *negated { "!" } else { "" })).collect();
+        let lines = lines(&patterns);
         let ignore = Ignore::from_patterns(lines.iter().map(String::as_str)).unwrap();
-        let read: Vec<(String, bool)> = lines.iter().filter_map(|line| pattern::read(line).unwrap()).collect();
+        let read: Vec<(String, bool)> = lines.iter().filter_map(|line| pattern::read_word(line).unwrap()).collect();
         for path in &paths {
             let mut hits = ignore.root();
             let mut slow_hits = vec![false; read.len()];
@@ -325,8 +341,7 @@ proptest! {
         patterns in prop::collection::vec((pattern(), any::<bool>()), 1..5),
         path in path(),
     ) {
-        let lines: Vec<String> =
-            patterns.iter().map(|(text, negated)| format!("{}{text}", if *negated { "!" } else { "" })).collect();
+        let lines = lines(&patterns);
         let ignore = Ignore::from_patterns(lines.iter().map(String::as_str)).unwrap();
         let mut hits = ignore.root();
         let mut pruned = false;

@@ -1,6 +1,5 @@
 //! `EXPOSE [ip:][host:]port[-end][/protocol]…`: ports that containers are reached at.
 
-use std::collections::HashSet;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
@@ -16,24 +15,20 @@ const PORT: usize = 256;
 
 pub(super) fn lower(scope: &mut Scope<'_, '_>, words: &[Word]) -> Option<()> {
     let mut items = Vec::new();
+    // As written: a variable stands where its name does.
+    let mut words: Vec<&Word> = words.iter().collect();
+    words.sort_by(|a, b| a.text.cmp(&b.text));
     for word in words {
         items.extend(scope.expand_words(word)?.into_iter().map(|text| (text, word.span)));
     }
-    items.sort_by(|(a, _), (b, _)| a.cmp(b));
     let mut ports: Vec<String> = Vec::new();
-    let mut seen = HashSet::new();
     for (text, span) in items {
         let item = read(&text).map_err(|message| scope.error(span, message)).ok()?;
         if item.of_host {
             lint::expose_format(&text, span, scope.stages.findings);
         }
         scope.stages.findings.charge(item.ports.len() * PORT, span)?;
-        for port in item.ports {
-            let port = format!("{port}/{}", item.protocol);
-            if seen.insert(port.clone()) {
-                ports.push(port);
-            }
-        }
+        ports.extend(item.ports.map(|port| format!("{port}/{}", item.protocol)));
     }
     scope.note(format!("EXPOSE {}", plain_list(&ports)));
     scope.config().exposed_ports.extend(ports.into_iter().map(|port| (port, Empty {})));

@@ -9,7 +9,9 @@ use dockerfile::{Diagnostic, Span, Spanned, Word};
 
 use super::scope::Scope;
 use crate::names::Source;
-use crate::op::{Cache, Mount, MountKind, Op, Run, RunNetwork, RunSecurity, Script, SecretEnv, SecretRef};
+use crate::op::{
+    Cache, CacheDirectory, Mount, MountKind, Op, Run, RunNetwork, RunSecurity, Script, SecretEnv, SecretRef,
+};
 use crate::{ContextName, Entitlements, Input, mount, path};
 
 /// Where the script of a heredoc is found in the box: below a directory of device files that is no part of any layer.
@@ -19,6 +21,8 @@ const SCRIPTS: &str = "/dev/pipes";
 const SECRETS: &str = "/run/secrets";
 
 const SECRET_MODE: u32 = 0o400;
+
+const CACHE_MODE: u32 = 0o755;
 
 /// Where the sockets of SSH agents are found unless a mount says otherwise; a number follows.
 const AGENTS: &str = "/run/buildkit/ssh_agent.";
@@ -64,6 +68,7 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, run: &
         mounts,
         secret_env,
         script,
+        repetition: 0,
         limits: options.limits.clone(),
     };
     scope.layer(instruction, Op::Run(op), inputs, created_by)
@@ -239,16 +244,21 @@ fn cache(
     inputs: &mut Vec<Input>,
 ) -> Option<Cache> {
     let path = path::clean(&declared.source);
-    let (base, subpath) = match &declared.from {
-        Some(from) => {
-            let input = source(scope, flag, Some(from))?;
-            (Some((position(inputs, input), path)), None)
-        }
-        None => (None, Some(path).filter(|path| path != "/")),
-    };
+    let input = declared.from.as_ref().map(|from| source(scope, flag, Some(from)));
     let id = declared.cache_id(scope.stages.options);
     let mount::Declared { sharing, mode, uid, gid, .. } = *declared;
-    Some(Cache { id, sharing, base, subpath, mode, uid, gid })
+    let mut cache = Cache { id, sharing, base: None, subpath: None, directory: None };
+    if path == "/" && (mode.is_some() || uid.is_some() || gid.is_some()) {
+        // As with BuildKit, it is made for this, whatever `from` has; a part of something is as it is.
+        let (mode, uid, gid) = (mode.unwrap_or(CACHE_MODE) & 0o777, uid.unwrap_or(0), gid.unwrap_or(0));
+        input.map_or(Some(()), |input| input.map(drop))?;
+        cache.directory = Some(CacheDirectory { mode, uid, gid });
+    } else if let Some(input) = input {
+        cache.base = Some((position(inputs, input?), path));
+    } else {
+        cache.subpath = Some(path).filter(|path| path != "/");
+    }
+    Some(cache)
 }
 
 /// Returns where a secret is mounted, if it is; one that goes into a variable alone is not.

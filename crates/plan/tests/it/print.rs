@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use dockerfile::{Diagnostic, Severity, Sources, Span};
 use plan::{
-    Cache, Chmod, ContextName, Copy, CopySource, GitSource, HistoryLine, HttpSource, Input, Mount, MountKind, Op, Plan,
-    Run, RunNetwork, SecretEnv, Source, Target, Vertex, Workdir,
+    Cache, CacheDirectory, Chmod, ContextName, Copy, CopySource, GitSource, HistoryLine, HttpSource, Input, Mount,
+    MountKind, Op, Plan, Run, RunNetwork, SecretEnv, Source, Target, Vertex, Workdir,
 };
 
 use crate::case::Outcome;
@@ -132,9 +132,11 @@ fn run(out: &mut String, run: &Run) {
         let kind = match kind {
             MountKind::Bind { input, path } => format!("bind of input {input} {path}"),
             MountKind::Tmpfs { size } => format!("tmpfs {size:?}"),
-            MountKind::Cache(Cache { id, sharing, base, subpath, mode, uid, gid }) => {
+            MountKind::Cache(Cache { id, sharing, base, subpath, directory }) => {
                 let part = subpath.as_ref().map(|subpath| format!(" part {subpath}")).unwrap_or_default();
-                format!("cache {id} {sharing:?} of {base:?}{part} mode {mode:?} owner {uid:?}:{gid:?}")
+                let made =
+                    directory.map(|CacheDirectory { mode, uid, gid }| format!(" mode {mode:o} owner {uid}:{gid}"));
+                format!("cache {id} {sharing:?} of {base:?}{part}{}", made.unwrap_or_default())
             }
             MountKind::Ssh { agent, mode, uid, gid } => {
                 format!("ssh {} required {} mode {mode:o} owner {uid}:{gid}", agent.id, agent.required)
@@ -150,6 +152,9 @@ fn run(out: &mut String, run: &Run) {
     }
     if let Some(script) = &run.script {
         writeln!(out, "    script {}: {:?}", script.path, String::from_utf8_lossy(&script.bytes)).unwrap();
+    }
+    if run.repetition > 0 {
+        writeln!(out, "    repetition {}", run.repetition).unwrap();
     }
 }
 

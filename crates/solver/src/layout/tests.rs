@@ -1,6 +1,7 @@
 use dockerfile::Span;
 
 use super::*;
+use crate::files::Look;
 use crate::select::select;
 use crate::testing::{Fake, path};
 
@@ -104,6 +105,31 @@ fn directories_are_merged() {
     Copy::new(parent, source()).check(&["src"], "/app", expected);
 }
 
+/// A directory that is there already, and copied only for what is below it, gets the mode of the source and nothing else.
+#[test]
+fn directories_on_the_way_keep_what_is_theirs() {
+    let source = Fake::new().directory("a", 0o750).owned("a", 3, 4).touched("a", 42).file("a/b/f", "1");
+    let parent = Fake::new().directory("out/a", 0o700).owned("out/a", 7, 8).touched("out/a", 9);
+    for (chmod, file) in [(None, 0o644), (Some(Chmod::Octal(0o711)), 0o711)] {
+        let attributes = Attributes { chmod, owner: Some(Owner { uid: 5, gid: 5 }), now: NOW };
+        let mut layout = Layout::new(Probe::new(&parent, &path("out"), None).unwrap(), attributes);
+        let mut taken = select(&source, "/", Span::default()).unwrap().taken.remove(0);
+        taken.on_the_way = [path("a"), path("a/b")].into();
+        layout.passed.insert(path("out/a"), Look::look(&parent, &path("out/a")).unwrap().unwrap().metadata);
+        layout.copy(0, &taken, true).unwrap();
+        let lines: Vec<String> = layout.index().iter().map(line).collect();
+        let new = if file == 0o711 { 0o711 } else { 0o755 };
+        let expected = [
+            "d 755 0:0 /out".to_owned(),
+            "d 750 7:8 /out/a".to_owned(),
+            format!("d {new:o} 5:5 /out/a/b"),
+            format!("f1 {file:o} 5:5 /out/a/b/f"),
+        ];
+        assert_eq!(lines, expected);
+        assert_eq!(layout.planned[&path("out/a")].metadata.mtime.seconds, 9);
+    }
+}
+
 #[test]
 fn a_new_destination_has_only_the_times_of_the_source() {
     let source = Fake::new().directory("d", 0o700).owned("d", 1, 1).touched("d", 42).file("d/x", "");
@@ -142,6 +168,13 @@ fn several_sources() {
 fn chown_and_chmod() {
     let copy = Copy::new(Fake::new(), source()).chown(5, 6).chmod(Chmod::Octal(0o600));
     copy.check(&["src"], "/x", &["d 600 5:6 /x", "d 600 5:6 /x/lib", "l/x 777 5:6 /x/lib/l", "f3 600 5:6 /x/main"]);
+    // What is copied gets all bits, what is made on the way permissions alone.
+    let copy = Copy::new(Fake::new(), source()).chmod(Chmod::Octal(0o7750));
+    copy.check(
+        &["src"],
+        "/n/x",
+        &["d 750 0:0 /n", "d 750 0:0 /n/x", "d 7750 3:4 /n/x/lib", "l/x 777 0:0 /n/x/lib/l", "f3 7750 0:0 /n/x/main"],
+    );
     let copy = Copy::new(Fake::new(), source()).chmod(Chmod::Symbolic("go-rx,u+X".to_owned()));
     copy.check(&["src"], "/x", &["d 755 0:0 /x", "d 700 3:4 /x/lib", "l/x 777 0:0 /x/lib/l", "f3 4700 0:0 /x/main"]);
 }

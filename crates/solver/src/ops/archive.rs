@@ -13,7 +13,7 @@ use image::{Entry, Kind, LayerPath, Metadata};
 use crate::cancel::Cancel;
 use crate::error::{Result, SolveErrorKind};
 use crate::files::{Files, Look, is_directory, resolve};
-use crate::layout::{Data, Layout, NewFile, Planned, What};
+use crate::layout::{Data, Layout, NewFile, PLAIN_MODE, Planned, What};
 use crate::write::copy_and_hash;
 
 /// A file that is to be extracted.
@@ -29,7 +29,7 @@ impl Archive {
     pub(crate) fn extract(self, layout: &mut Layout, parent: &dyn Files, spool: &Path, stop: &Cancel) -> Result<()> {
         let data = decompress(self.file, Expansion::default()).map_err(|e| fail(&self.name, e.to_string()))?;
         let destination = layout.probe.target.clone();
-        layout.make_directories(&destination)?;
+        layout.make_directories_with(&destination, PLAIN_MODE)?;
         let linked = HashMap::new();
         let mut extraction = Extraction { layout, parent, destination, archive: &self.name, linked };
         let mut members = TarReader::new(data);
@@ -89,26 +89,14 @@ impl Extraction<'_> {
         fail(self.archive, reason)
     }
 
-    /// Cleans a name; one that climbs out of the destination is an error.
+    /// Cleans a name, as in a root of its own: what climbs ends at the destination.
     fn clean(&self, name: &[u8], what: &str) -> Result<LayerPath> {
-        let mut depth = 0usize;
-        for part in name.split(|&b| b == b'/') {
-            match part {
-                b"" | b"." => {}
-                b".." if depth == 0 => {
-                    let name = String::from_utf8_lossy(name);
-                    return Err(self.fail(format!("{what} `{name}` leads out of the destination")));
-                }
-                b".." => depth -= 1,
-                _ => depth += 1,
-            }
-        }
         LayerPath::clamped(name).ok_or_else(|| self.fail(format!("a NUL in the {what} of a member")))
     }
 
     /// Returns where a member goes, with its parents made and what is in its way removed. `None` for the root.
     fn place_for(&mut self, member: &Member) -> Result<Option<LayerPath>> {
-        let name = self.clean(&member.path, "member")?;
+        let name = self.clean(&member.path, "name")?;
         let Some(parent) = name.parent() else { return Ok(None) };
         let parent = resolve(self, &parent)?;
         self.make_parents(&parent)?;
@@ -133,10 +121,8 @@ impl Extraction<'_> {
             let metadata = match self.look(&at)? {
                 Some(entry) if is_directory(&entry) => entry.metadata,
                 Some(_) => return Err(self.fail(format!("{full} is not a directory"))),
-                None => {
-                    let plain = Metadata { mode: 0o755, mtime: self.layout.attributes.now, ..Metadata::default() };
-                    self.layout.owned(&plain)
-                }
+                // Of root, whatever `--chown` says.
+                None => Metadata { mode: PLAIN_MODE, mtime: self.layout.attributes.now, ..Metadata::default() },
             };
             self.layout.put_directory(self.parent, full, metadata)?;
         }

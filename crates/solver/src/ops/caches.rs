@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use image::Metadata;
-use plan::{Cache, CacheSharing, Input, MountKind, Run};
+use plan::{Cache, CacheDirectory, CacheSharing, Input, MountKind, Run};
 use store::{CacheDir, CacheUse};
 
 use crate::error::{Result, SolveErrorKind};
@@ -67,11 +67,16 @@ impl Caches {
     }
 }
 
-/// Names a cache: by its id and by what it held at first.
+/// Names a cache: by its id and by what it was made as.
 fn key(worker: &LocalWorker<'_>, job: Job<'_>, cache: &Cache) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&(cache.id.len() as u64).to_le_bytes());
     hasher.update(cache.id.as_bytes());
+    if let Some(CacheDirectory { mode, uid, gid }) = cache.directory {
+        for number in [mode, uid, gid] {
+            hasher.update(&number.to_le_bytes());
+        }
+    }
     if let Some((input, path)) = &cache.base {
         let input = input_of(job.vertex(), *input)?;
         hasher.update(&selection(worker, job, input, path)?.mounted());
@@ -90,8 +95,13 @@ fn make(worker: &LocalWorker<'_>, job: Job<'_>, cache: &Cache, directory: &Path)
     let Some((input, path)) = &cache.base else {
         let fail = |source| SolveErrorKind::Write { action: "create", path: content.clone(), source };
         fs::create_dir(&content).map_err(fail)?;
-        let (mode, uid, gid) = (cache.mode.unwrap_or(0o755), cache.uid.unwrap_or(0), cache.gid.unwrap_or(0));
-        return dress_root(&content, &Metadata { mode, uid, gid, ..default }, worker.disk);
+        let made = cache.directory.map_or(default.clone(), |CacheDirectory { mode, uid, gid }| Metadata {
+            mode,
+            uid,
+            gid,
+            ..default
+        });
+        return dress_root(&content, &made, worker.disk);
     };
     let input = input_of(job.vertex(), *input)?;
     let selection = selection(worker, job, input, path)?;
@@ -107,9 +117,7 @@ fn make(worker: &LocalWorker<'_>, job: Job<'_>, cache: &Cache, directory: &Path)
         }
     }
     let seeded = selection.taken.first().map_or(default, |taken| taken.root.metadata.clone());
-    let (mode, uid, gid) =
-        (cache.mode.unwrap_or(seeded.mode), cache.uid.unwrap_or(seeded.uid), cache.gid.unwrap_or(seeded.gid));
-    dress_root(&content, &Metadata { mode, uid, gid, ..seeded }, worker.disk)
+    dress_root(&content, &seeded, worker.disk)
 }
 
 fn seed(

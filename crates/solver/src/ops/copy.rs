@@ -7,7 +7,7 @@ use plan::{Copy, CopySource, Input, VertexId};
 use store::{LayerDraft, LayerId, RecordKey, Scratch};
 
 use crate::error::{Result, SolveErrorKind};
-use crate::files::{Files, Nothing};
+use crate::files::{Files, Nothing, is_directory};
 use crate::files_of;
 use crate::key::{Hasher, Key};
 use crate::layout::{Attributes, Layout, check_conflicts};
@@ -17,7 +17,7 @@ use crate::ops::inputs;
 use crate::ops::predict::Predicted;
 use crate::probe::Probe;
 use crate::select::{Selection, Wanted};
-use crate::session::{Root, copy_probe, input_of};
+use crate::session::{Root, copy_probe, input_of, passes_through};
 use crate::worker::Job;
 use crate::write::{Earlier, Writer};
 
@@ -144,6 +144,9 @@ pub(crate) fn prepare(worker: &LocalWorker<'_>, job: Job<'_>, ancestor: Option<V
 fn ahead(worker: &LocalWorker<'_>, job: Job<'_>, copy: &Copy, ancestor: Option<VertexId>) -> Result<Option<Prepared>> {
     let predicted = Predicted::parent(worker, job, ancestor)?;
     let probe = copy_probe(&predicted, predicted.ancestor(), copy)?;
+    if passes_through(copy) && probe.at_target().is_some_and(is_directory) {
+        return Ok(None);
+    }
     let Some(key) = worker.session.copy_key(job.results, job.vertex(), copy, probe.hash())? else { return Ok(None) };
     if !job.vertex().ignore_cache && worker.store().record(&key.record())?.is_some() {
         return Ok(None);
@@ -152,7 +155,8 @@ fn ahead(worker: &LocalWorker<'_>, job: Job<'_>, copy: &Copy, ancestor: Option<V
     Ok(Some(Prepared { key, written }))
 }
 
-/// Plans a copy and writes it into a new layer. `parent` is needed to extract archives.
+/// Plans a copy and writes it into a new layer. `parent` is needed for what is [below the destination](passes_through), and to
+/// extract archives.
 fn write(
     worker: &LocalWorker<'_>,
     job: Job<'_>,
@@ -180,7 +184,10 @@ fn write(
                         Some(spool) if !as_is && worker.session.is_archive(files[tree], taken)? => {
                             extract(&mut layout, files[tree], taken, parent, spool, job)?;
                         }
-                        _ => layout.copy(tree, taken, into_directory)?,
+                        _ => {
+                            pass(&mut layout, taken, parent)?;
+                            layout.copy(tree, taken, into_directory)?;
+                        }
                     }
                 }
                 tree += 1;
@@ -231,6 +238,18 @@ fn last(worker: &LocalWorker<'_>, job: Job<'_>, copy: &Copy) -> Result<RecordKey
         }
     }
     Ok(hasher.record())
+}
+
+/// Tells the layout which directories on the way to what is taken the parent has.
+fn pass(layout: &mut Layout, taken: &crate::select::Taken, parent: Option<&dyn Files>) -> Result<()> {
+    let Some(parent) = parent else { return Ok(()) };
+    for path in taken.on_the_way.iter().filter_map(|path| path.strip_prefix(&taken.root.path)) {
+        let path = layout.probe.target.join_path(&path);
+        if let Some(entry) = parent.look(&path)?.filter(is_directory) {
+            layout.passed.insert(path, entry.metadata);
+        }
+    }
+    Ok(())
 }
 
 fn extract(

@@ -1,7 +1,7 @@
 //! The named parts of a key, kept in its record so that a miss can be explained.
 
 use image::ContentId;
-use plan::{Chmod, Copy, CopySource, Run, Workdir};
+use plan::{CacheDirectory, Chmod, Copy, CopySource, MountKind, Run, Workdir};
 use store::RecordInput;
 
 use crate::files_of::FILES;
@@ -39,6 +39,16 @@ pub(crate) fn run(run: &Run, parent: ContentId, mounts: &[(String, [u8; 32])]) -
     inputs.extend(run.env.iter().map(|(name, value)| input(format!("env {name}"), hashed(value.as_bytes()))));
     if let Some(script) = &run.script {
         inputs.push(input("script", hashed(&script.bytes)));
+    }
+    for mount in &run.mounts {
+        if let MountKind::Cache(cache) = &mount.kind {
+            let made =
+                cache.directory.map(|CacheDirectory { mode, uid, gid }| format!(" mode {mode:o} owner {uid}:{gid}"));
+            inputs.push(input(format!("cache {}", mount.target), format!("{}{}", cache.id, made.unwrap_or_default())));
+        }
+    }
+    if run.repetition > 0 {
+        inputs.push(input("repetition", run.repetition.to_string()));
     }
     inputs.extend(mounts.iter().map(|(target, hash)| input(format!("mount {target}"), hex(*hash))));
     inputs.push(input("parent", parent.hex()));

@@ -1,6 +1,6 @@
 //! `--exclude` and the patterns of `--parents`: what is left of what is below a directory (reference: section 6, 7 and 8).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use dockerfile::ignore::{Ignore, InvalidPattern, ParentHits};
 use image::{Entry, Kind, LayerPath};
@@ -43,13 +43,14 @@ impl Filter {
             return;
         }
         let all = std::mem::take(&mut taken.below);
-        let kept = self.keep(&all, taken);
+        let (kept, on_the_way) = self.keep(&all, taken);
         taken.below = mend_links(&all, kept);
+        taken.on_the_way = on_the_way;
     }
 
-    fn keep(&self, all: &[Entry], taken: &Taken) -> Vec<Entry> {
+    fn keep(&self, all: &[Entry], taken: &Taken) -> (Vec<Entry>, BTreeSet<LayerPath>) {
         let mut above: Vec<Above> = Vec::new();
-        let mut kept = Vec::new();
+        let (mut kept, mut on_the_way) = (Vec::new(), BTreeSet::new());
         for entry in all {
             while above.last().is_some_and(|above| !entry.path.starts_with(&above.entry.path)) {
                 above.pop();
@@ -66,6 +67,7 @@ impl Filter {
                 for directory in above.iter_mut().filter(|directory| !directory.kept) {
                     directory.kept = true;
                     kept.push(directory.entry.clone());
+                    on_the_way.insert(directory.entry.path.clone());
                 }
                 kept.push(entry.clone());
             }
@@ -74,7 +76,7 @@ impl Filter {
                 above.push(Above { entry: entry.clone(), kept: keep, include, exclude });
             }
         }
-        kept
+        (kept, on_the_way)
     }
 }
 

@@ -1,5 +1,7 @@
 //! `COPY --parents`: what matches keeps its path below a base, with the directories above it (reference: section 6, 8).
 
+use std::collections::BTreeSet;
+
 use image::{Entry, LayerPath};
 
 use super::filter::Filter;
@@ -29,7 +31,7 @@ pub(super) fn select(files: &(impl Files + ?Sized), wanted: &Wanted<'_>, filter:
         if below.is_empty() && !pattern.is_root() {
             continue;
         }
-        let mut taken = Taken { name: base.file_name().into(), root, below };
+        let mut taken = Taken { name: base.file_name().into(), root, below, on_the_way: BTreeSet::new() };
         filter.apply(&mut taken);
         selection.taken.push(taken);
     }

@@ -188,14 +188,15 @@ impl<'a> Session<'a> {
             return Ok(None);
         };
         reads.push(Reads::Probe(probed.hash));
-        if archives && probed.directory && !copy.link {
-            // What is extracted goes through the links and directories that are below the destination.
+        // What is extracted goes through the links and directories that are below the destination, and directories on the
+        // way to what is copied keep what is theirs.
+        if probed.directory && (archives && !copy.link || passes_through(copy)) {
             reads.push(Reads::All(results.content(parent)));
         }
         Ok(Some(reads))
     }
 
-    /// Returns the key that a copy without archives has where its destination is like that.
+    /// Returns the key that a copy without archives and [passed](passes_through) directories has where its destination is like that.
     pub(crate) fn copy_key(
         &self,
         results: &Results<'_>,
@@ -354,6 +355,13 @@ fn root_of(layers: &[LayerId], tree: impl FnOnce(&[LayerId]) -> store::Result<Tr
 /// True if only a server can tell whether what is known of a source is still so.
 pub(crate) fn must_ask(vertex: &Vertex) -> bool {
     matches!(&vertex.op, Op::Source(source) if !source.is_pinned())
+}
+
+/// True if a copy may take directories only because something below them is taken: what such a one is like in the end depends on
+/// whether the parent has it.
+pub(crate) fn passes_through(copy: &Copy) -> bool {
+    let comes_back = |pattern: &String| pattern.trim_start().starts_with('!');
+    !copy.link && (copy.parents || copy.exclude.iter().any(comes_back))
 }
 
 pub(crate) fn input_of(vertex: &Vertex, input: usize) -> Result<&Input> {

@@ -160,8 +160,14 @@ fn hard_links_stay_within_the_archive() {
     );
     let none = "failed to extract /a.tar: `b`, the target of a hard link, is not in the archive";
     fails(&Fake::new(), &[("a", 'h', 0, "b")], none);
-    let out = "failed to extract /a.tar: link `../b` leads out of the destination";
-    fails(&Fake::new(), &[("a", 'h', 0, "../b")], out);
+    let parent = Fake::new().file("b", "of the image");
+    fails(&parent, &[("a", 'h', 0, "../b")], &none.replace("`b`", "`../b`"));
+    check(
+        &parent,
+        "/d",
+        &[("b", 'f', 0o600, "1"), ("e/a", 'h', 0o600, "../../b")],
+        &["d 755 0:0 /d", "f1 600 7:8 /d/b", "d 755 0:0 /d/e", "h/d/b 600 7:8 /d/e/a"],
+    );
 }
 
 #[test]
@@ -170,18 +176,24 @@ fn whiteout_names_are_ordinary() {
 }
 
 #[test]
-fn what_climbs_out_is_an_error() {
-    fails(
-        &Fake::new(),
-        &[("../x", 'f', 0o644, "")],
-        "failed to extract /a.tar: member `../x` leads out of the destination",
-    );
-    fails(
-        &Fake::new(),
-        &[("a/../../x", 'f', 0o644, "")],
-        "failed to extract /a.tar: member `a/../../x` leads out of the destination",
-    );
-    check(&Fake::new(), "/d", &[("a/../x", 'f', 0o644, "")], &["d 755 0:0 /d", "f0 644 7:8 /d/x"]);
+fn what_climbs_ends_at_the_destination() {
+    let parent = Fake::new().file("x", "of the image");
+    let expected: &[&str] = &["d 755 0:0 /d", "f0 644 7:8 /d/x"];
+    for name in ["../x", "a/../../x", "/../../x", "a/../x"] {
+        check(&parent, "/d", &[(name, 'f', 0o644, "")], expected);
+    }
+}
+
+#[test]
+fn directories_that_are_made_have_nothing_of_the_flags() {
+    let spool = tempfile::tempdir().unwrap();
+    let probe = Probe::new(&Fake::new(), &path("/n/d"), None).unwrap();
+    let owner = Some(crate::owner::Owner { uid: 1, gid: 2 });
+    let chmod = Some(plan::Chmod::Octal(0o700));
+    let mut layout = Layout::new(probe, Attributes { owner, chmod, ..Attributes::default() });
+    archive(&[("p/f", 'f', 0o640, "")]).extract(&mut layout, &Fake::new(), spool.path(), &Cancel::new()).unwrap();
+    let lines: Vec<String> = layout.index().iter().map(line).collect();
+    assert_eq!(lines, ["d 755 1:2 /n", "d 755 1:2 /n/d", "d 755 0:0 /n/d/p", "f0 640 1:2 /n/d/p/f"]);
 }
 
 #[test]

@@ -1,0 +1,1 @@
+chmod 750 a; chmod 700 a/b
