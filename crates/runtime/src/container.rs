@@ -162,7 +162,11 @@ impl Container {
     }
 
     fn delete(&self) -> Result<()> {
-        fs::remove_dir_all(&self.directory).map_err(io_error("remove", &self.directory))
+        match fs::remove_dir_all(&self.directory) {
+            // A collector was faster.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(io_error("remove", &self.directory)),
+        }
     }
 
     fn read(directory: &Path) -> Result<Self> {

@@ -144,7 +144,12 @@ impl Store {
                 self.dir().unlink(&item.path).map(drop)
             }
             What::Container if self.is_locked(&format!("{}/lock", item.path))? => Ok(()),
-            What::CacheMount | What::Container => self.discard(&item.path).map(drop),
+            What::CacheMount => self.discard(&item.path).map(drop),
+            What::Container => match self.discard(&item.path) {
+                // Who ran it needs no lock of the store to remove it, and was faster.
+                Err(_) if !self.dir().exists(&item.path) => Ok(()),
+                discarded => discarded.map(drop),
+            },
             // Sweeping deletes them.
             What::Temporary | What::Trash | What::Volume => Ok(()),
         }
