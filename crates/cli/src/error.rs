@@ -37,6 +37,11 @@ impl Failure {
         failure
     }
 
+    /// Returns what went wrong, without its causes.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Sets what was being done when this happened.
     #[must_use]
     pub(crate) fn context(mut self, doing: impl Into<String>) -> Self {

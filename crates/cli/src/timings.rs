@@ -1,6 +1,6 @@
 //! Where the time of a build goes: spans of its phases and of each step's parts, always measured.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -30,11 +30,19 @@ pub(crate) struct Timings {
     begun: Instant,
     wall: Timestamp,
     spans: Mutex<Vec<Span>>,
+    /// The names of the steps, once there is a plan.
+    steps: OnceLock<Vec<String>>,
 }
 
 impl Timings {
     pub(crate) fn begin() -> Self {
-        Self { begun: Instant::now(), wall: Timestamp::now(), spans: Mutex::default() }
+        Self { begun: Instant::now(), wall: Timestamp::now(), spans: Mutex::default(), steps: OnceLock::new() }
+    }
+
+    /// Says what the steps are called.
+    pub(crate) fn name_steps(&self, names: Vec<String>) {
+        // A build has one plan.
+        let _ = self.steps.set(names);
     }
 
     /// Returns the time since the build began.
@@ -77,7 +85,7 @@ impl Timings {
     }
 
     /// Shows what was measured: as a table if that was asked for, to programs always.
-    pub(crate) fn show(&self, mode: Mode, wanted: bool, steps: &[&str]) {
+    pub(crate) fn show(&self, mode: Mode, wanted: bool) {
         if mode == Mode::Json {
             // Those of steps were events of their own.
             for span in self.spans().iter().filter(|span| span.step.is_none()) {
@@ -89,7 +97,8 @@ impl Timings {
                 terminal::note(&object.to_string());
             }
         } else if wanted {
-            terminal::note(&draw(&self.spans(), steps));
+            let steps: Vec<&str> = self.steps.get().into_iter().flatten().map(String::as_str).collect();
+            terminal::note(&draw(&self.spans(), &steps));
         }
     }
 }

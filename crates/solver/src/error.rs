@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use dockerfile::Span;
 use plan::VertexId;
 
+use crate::solution::Unfinished;
+
 pub(crate) type Result<T, E = SolveErrorKind> = std::result::Result<T, E>;
 
 /// The first failure of a build. It stays structural: whoever shows it finds the span of the vertex in the plan.
@@ -16,15 +18,17 @@ pub struct SolveError {
     pub vertex: Option<VertexId>,
     #[source]
     pub kind: SolveErrorKind,
+    pub unfinished: Box<Unfinished>,
 }
 
 impl SolveError {
     pub(crate) fn at(vertex: VertexId) -> impl FnOnce(SolveErrorKind) -> Self {
-        move |kind| Self { vertex: Some(vertex), kind }
+        move |kind| Self { vertex: Some(vertex), kind, unfinished: Box::default() }
     }
 
-    pub(crate) fn canceled() -> Self {
-        Self { vertex: None, kind: SolveErrorKind::Canceled }
+    /// A failure of the build as a whole.
+    pub(crate) fn whole(kind: SolveErrorKind) -> Self {
+        Self { vertex: None, kind, unfinished: Box::default() }
     }
 }
 

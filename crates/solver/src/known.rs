@@ -54,7 +54,7 @@ fn look_up_each(
     session: &Session<'_>,
     mut miss: impl FnMut(&Results<'_>, VertexId, Option<Key>) -> Result<()>,
 ) -> Result<Vec<VertexId>, SolveError> {
-    let whole = |kind: SolveErrorKind| SolveError { vertex: None, kind };
+    let whole = SolveError::whole;
     let results = Results::new(plan).map_err(whole)?;
     let mut pending = vec![false; plan.vertices.len()];
     let mut ids = Vec::new();
@@ -83,7 +83,7 @@ fn look_up_each(
 }
 
 fn look_up_all(plan: &Plan, session: &Session<'_>) -> Result<Option<Solution>, SolveError> {
-    let whole = |kind: SolveErrorKind| SolveError { vertex: None, kind };
+    let whole = SolveError::whole;
     let results = Results::new(plan).map_err(whole)?;
     for at in 0..plan.vertices.len() {
         let id = VertexId(u32::try_from(at).map_err(|_| whole(SolveErrorKind::Plan("too many vertices")))?);

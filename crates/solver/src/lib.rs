@@ -53,7 +53,7 @@ pub use results::Made;
 pub use secret::Secret;
 pub use servers::{Secrets, Servers};
 pub use session::Found;
-pub use solution::{Outcome, Snapshot, SnapshotLayer, Solution, VertexReport};
+pub use solution::{Outcome, Reached, Snapshot, SnapshotLayer, Solution, Unfinished, VertexReport};
 pub use solve::solve;
 pub use worker::{Job, Worker};
 

@@ -38,6 +38,13 @@ struct Done {
     snapshot: ContentId,
 }
 
+impl Done {
+    fn report(&self) -> VertexReport {
+        let outcome = self.made.as_ref().map_or(Outcome::Base, |made| made.outcome);
+        VertexReport { key: self.key, outcome, elapsed: self.elapsed, content: self.content }
+    }
+}
+
 /// A plan with the results of its vertices.
 #[derive(Debug)]
 pub(crate) struct Results<'a> {
@@ -114,14 +121,17 @@ impl<'a> Results<'a> {
         }
     }
 
+    /// Returns what became of a vertex that is done.
+    pub(crate) fn report(&self, id: VertexId) -> Option<VertexReport> {
+        self.done[id.0 as usize].get().map(Done::report)
+    }
+
     /// Returns the solution once all vertices are done.
-    pub(crate) fn solution(self) -> Result<Solution> {
+    pub(crate) fn solution(&self) -> Result<Solution> {
         let targets = self.plan.targets.iter().map(|target| self.snapshot(target.root)).collect();
-        let vertices = self.done.into_iter().map(|done| {
-            let done = done.into_inner().ok_or(SolveErrorKind::Plan("a vertex has no result"))?;
-            let outcome = done.made.map_or(Outcome::Base, |made| made.outcome);
-            Ok(VertexReport { key: done.key, outcome, elapsed: done.elapsed, content: done.content })
-        });
+        let report =
+            |done: &OnceLock<Done>| done.get().map(Done::report).ok_or(SolveErrorKind::Plan("a vertex has no result"));
+        let vertices = self.done.iter().map(report);
         Ok(Solution { targets, vertices: vertices.collect::<Result<_>>()? })
     }
 }

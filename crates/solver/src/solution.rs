@@ -56,6 +56,23 @@ impl VertexReport {
     }
 }
 
+/// How far a build came that failed.
+#[derive(Clone, Debug, Default)]
+pub struct Unfinished {
+    /// One for each vertex of the plan, in order; empty if nothing had begun.
+    pub vertices: Vec<Reached>,
+}
+
+/// How far a vertex came in a build that failed.
+#[derive(Clone, Debug)]
+pub enum Reached {
+    /// Nothing of it had begun.
+    Nothing,
+    /// Its op had begun, and failed or was stopped after that time.
+    Begun(Duration),
+    Done(VertexReport),
+}
+
 /// Why a vertex has the layer it has.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Outcome {

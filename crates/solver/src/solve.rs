@@ -3,12 +3,12 @@
 //! Whoever has done an action goes on with the first one that its answer gives rise to, and leaves the others to new threads: a chain of
 //! steps stays on one thread, and waking another costs more than many an action.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::Scope;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use plan::{Op, Plan, Vertex, VertexId};
 
@@ -19,7 +19,7 @@ use crate::key::Key;
 use crate::results::{Made, Results};
 use crate::schedule::{Action, Kind, Limits, Reply, Schedule, Shape};
 use crate::session::Found;
-use crate::solution::{Outcome, Solution};
+use crate::solution::{Outcome, Reached, Solution, Unfinished};
 use crate::worker::{Events, Job, Worker};
 
 /// Commands at once. They are processes of their own, and the machine knows best how to share itself among them.
@@ -32,7 +32,7 @@ pub fn solve(
     events: &Sender<Event>,
     cancel: &Cancel,
 ) -> Result<Solution, SolveError> {
-    let results = Results::new(plan).map_err(|kind| SolveError { vertex: None, kind })?;
+    let results = Results::new(plan).map_err(SolveError::whole)?;
     let limits = Limits { run: RUNS, io: 2 * crate::cores() };
     let build = Build {
         worker,
@@ -41,6 +41,7 @@ pub fn solve(
         stop: &Cancel::new(),
         keys: Mutex::new(vec![None; plan.vertices.len()]),
         told: Mutex::default(),
+        broken: Mutex::default(),
         failure: Mutex::default(),
         schedule: Mutex::new(Schedule::new(plan.vertices.iter().map(shape).collect(), limits)),
     };
@@ -48,13 +49,12 @@ pub fn solve(
     worker.finish();
     build.tell_unused_bases(finished);
     build.events.flush();
-    if let Some(error) = build.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        return Err(error);
+    let failure = build.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let canceled = || SolveError::whole(SolveErrorKind::Canceled);
+    match failure.or_else(|| (!finished).then(canceled)) {
+        Some(error) => Err(SolveError { unfinished: Box::new(build.unfinished()), ..error }),
+        None => results.solution().map_err(SolveError::whole),
     }
-    if !finished {
-        return Err(SolveError::canceled());
-    }
-    results.solution().map_err(|kind| SolveError { vertex: None, kind })
 }
 
 struct Build<'a, W> {
@@ -67,6 +67,8 @@ struct Build<'a, W> {
     keys: Mutex<Vec<Option<Key>>>,
     /// Base images that something was said about.
     told: Mutex<HashSet<VertexId>>,
+    /// What had begun and did not come to its end, and how long it took.
+    broken: Mutex<HashMap<VertexId, Duration>>,
     failure: Mutex<Option<SolveError>>,
     schedule: Mutex<Schedule>,
 }
@@ -169,7 +171,7 @@ impl<W: Worker> Build<'_, W> {
         match self.worker.look_up(self.job(id))? {
             Found::Hit(key, record) => {
                 self.worker.done(id, &record.layer);
-                self.results.finish(id, key, Made::from_record(&record), std::time::Duration::ZERO);
+                self.results.finish(id, key, Made::from_record(&record), Duration::ZERO);
                 self.tell(Event::Cached { vertex: id });
                 Ok(Reply::Hit(at))
             }
@@ -214,10 +216,23 @@ impl<W: Worker> Build<'_, W> {
     }
 
     fn tell_failure(&self, vertex: VertexId, kind: &SolveErrorKind, started: Instant) {
+        let elapsed = started.elapsed();
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner).insert(vertex, elapsed);
         self.tell(match kind {
             SolveErrorKind::Canceled => Event::Canceled { vertex },
-            _ => Event::Failed { vertex, elapsed: started.elapsed(), message: kind.to_string() },
+            _ => Event::Failed { vertex, elapsed, message: kind.to_string() },
         });
+    }
+
+    fn unfinished(&self) -> Unfinished {
+        let broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+        let reached = |id: VertexId| match (broken.get(&id), self.results.report(id)) {
+            // A base image has its result from the start, and may still fail to be fetched.
+            (Some(elapsed), _) => Reached::Begun(*elapsed),
+            (None, Some(report)) => Reached::Done(report),
+            (None, None) => Reached::Nothing,
+        };
+        Unfinished { vertices: (0..self.results.plan.vertices.len()).map(vertex_id).map(reached).collect() }
     }
 
     /// Keeps the first failure. What was stopped because of it is none.
@@ -225,7 +240,7 @@ impl<W: Worker> Build<'_, W> {
         if matches!(kind, SolveErrorKind::Canceled) {
             return;
         }
-        let error = SolveError { vertex: Some(id), kind };
+        let error = SolveError::at(id)(kind);
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     }
 

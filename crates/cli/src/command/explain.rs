@@ -1,6 +1,6 @@
 //! `kiln explain`: why each step of a build ran, or did not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -10,19 +10,22 @@ use serde_json::json;
 use solver::Missing;
 use store::{Record, RecordInput, Store};
 
-use crate::account::{self, Account, Step, Word};
+use crate::account::{self, Account, End, Step, Word};
 use crate::assemble::rfc3339;
 use crate::error::Failure;
 use crate::output::table::shorten;
 use crate::progress::seconds;
+use crate::resolve;
 use crate::settings::open_store;
 use crate::terminal;
 
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
-    /// Build to explain, see `kiln builds` [default: the last in which something ran]
+    /// Build to explain: (the start of) an id of `kiln builds`, or the name of an image, which is the last build of it
+    /// [default: the last in which something ran]
+    #[arg(value_name = "BUILD|IMAGE")]
     build: Option<String>,
-    /// Only steps whose name contains this
+    /// Only steps whose name contains this; it may stand alone
     step: Option<String>,
     /// One JSON object a step
     #[arg(long)]
@@ -36,25 +39,17 @@ impl Arguments {
     pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
         let store = open_store(root)?;
         let mut ids = store.builds()?;
-        let chosen = match &self.build {
-            Some(wanted) => ids.iter().position(|id| id == wanted),
-            None => ids.len().checked_sub(1),
-        };
-        let Some(position) = chosen else {
-            return Err(match &self.build {
-                Some(id) => Failure::new(format!("no build `{id}`")).help("`kiln builds` lists them"),
-                None => Failure::new("no build has run anything in this store yet"),
-            });
-        };
+        let Chosen { position, account, step } = self.choose(&store, &ids)?;
         ids.truncate(position + 1);
         let id = ids.pop().unwrap_or_default();
-        let account =
-            account::read(&store, &id)?.ok_or_else(|| Failure::new(format!("build `{id}` is not readable")))?;
+        let wanted = |name: &str| step.is_none_or(|text| name.contains(text));
+        if !self.json
+            && let Some(line) = ending(&id, &account)
+        {
+            terminal::result(&line);
+        }
         let earlier = Earlier::read(&store, &ids)?;
-        for (index, step) in account.steps.iter().enumerate() {
-            if self.step.as_ref().is_some_and(|text| !step.name.contains(text)) {
-                continue;
-            }
+        for (index, step) in account.steps.iter().enumerate().filter(|(_, step)| wanted(&step.name)) {
             let reasons = reasons(&store, &account, index, &earlier)?;
             if self.json {
                 let line = json!({
@@ -67,6 +62,77 @@ impl Arguments {
         }
         Ok(ExitCode::SUCCESS)
     }
+
+    /// Finds out which build is meant, and which steps of it: the first word may be a build, an image or a step.
+    fn choose(&self, store: &Store, ids: &[String]) -> Result<Chosen<'_>, Failure> {
+        let unreadable = |at: usize| Failure::new(format!("build `{}` is not readable", ids[at]));
+        let read = |at: usize| account::read(store, &ids[at])?.ok_or_else(|| unreadable(at));
+        let last =
+            || ids.len().checked_sub(1).ok_or_else(|| Failure::new("no build has run anything in this store yet"));
+        let step = self.step.as_deref();
+        let (position, account, step) = match &self.build {
+            None => {
+                let last = last()?;
+                (last, read(last)?, step)
+            }
+            Some(text) => match account::find(ids, text)? {
+                Some(at) => (at, read(at)?, step),
+                None => match last_of(store, ids, text)? {
+                    Some((at, account)) => (at, account, step),
+                    None if step.is_some() => {
+                        let failure = Failure::new(format!("no build `{text}`, nor one of an image of that name"));
+                        return Err(failure.help("`kiln builds` lists them"));
+                    }
+                    None => {
+                        let last = last()?;
+                        (last, read(last)?, Some(text.as_str()))
+                    }
+                },
+            },
+        };
+        if let Some(text) = step.filter(|text| !account.steps.iter().any(|step| step.name.contains(text))) {
+            return Err(match self.step {
+                Some(_) => Failure::new(format!("no step of build `{}` contains `{text}`", ids[position])),
+                None => Failure::new(format!(
+                    "no build `{text}`, nor one of an image of that name; no step of the last build contains it"
+                ))
+                .help("`kiln builds` lists builds; `kiln explain` without arguments shows the steps of the last"),
+            });
+        }
+        Ok(Chosen { position, account, step })
+    }
+}
+
+/// A build and what is asked of it.
+struct Chosen<'a> {
+    /// Among the ids of all builds.
+    position: usize,
+    account: Account,
+    step: Option<&'a str>,
+}
+
+/// Finds the last build of an image, by its name.
+fn last_of(store: &Store, ids: &[String], name: &str) -> Result<Option<(usize, Account)>, Failure> {
+    let Ok(name) = resolve::reference(name) else { return Ok(None) };
+    let name = name.or_latest().familiar();
+    for (at, id) in ids.iter().enumerate().rev() {
+        if let Some(account) = account::read(store, id)?
+            && account.image.as_ref() == Some(&name)
+        {
+            return Ok(Some((at, account)));
+        }
+    }
+    Ok(None)
+}
+
+/// Says that a build did not end well.
+fn ending(id: &str, account: &Account) -> Option<String> {
+    match &account.end {
+        End::Done => None,
+        End::Canceled => Some(format!("build {id} was canceled")),
+        End::Failed { step: Some(_), error } => Some(format!("build {id} failed: {error}")),
+        End::Failed { step: None, error } => Some(format!("build {id} failed after its steps: {error}")),
+    }
 }
 
 fn describe(step: &Step, reasons: &[String]) -> String {
@@ -78,6 +144,9 @@ fn describe(step: &Step, reasons: &[String]) -> String {
         Word::Unchanged => {
             format!("ran     {} ({took}), with the result it had before: what only reads that is reused", step.name)
         }
+        Word::Failed => format!("failed  {} ({took})", step.name),
+        Word::Canceled => format!("stopped {} ({took})", step.name),
+        Word::Pending => format!("not run {}", step.name),
     };
     let mut lines = vec![head];
     lines.extend(reasons.iter().map(|reason| format!("        because {reason}")));
@@ -86,6 +155,14 @@ fn describe(step: &Step, reasons: &[String]) -> String {
 
 /// The steps of earlier builds, newest first.
 struct Earlier(Vec<Step>);
+
+/// A step whose earlier record is looked for.
+struct Sought<'a> {
+    name: &'a str,
+    inputs: &'a [RecordInput],
+    /// The names of all steps of its build.
+    names: Vec<&'a str>,
+}
 
 impl Earlier {
     fn read(store: &Store, ids: &[String]) -> Result<Self, Failure> {
@@ -96,13 +173,42 @@ impl Earlier {
         Ok(Self(steps))
     }
 
-    /// Finds the last time the step was there, and what went into it then.
-    fn record(&self, store: &Store, name: &str) -> Result<Option<(Step, Record)>, Failure> {
-        let same = |earlier: &&Step| instruction(&earlier.name) == instruction(name);
-        let named = self.0.iter().filter(|earlier| earlier.name == name).chain(self.0.iter().filter(same));
-        for earlier in named {
+    /// Finds the nearest earlier step, and what went into it then: the last that was written alike; else the last that was
+    /// in its place; else the last of its kind that started from the same.
+    fn record(&self, store: &Store, sought: &Sought<'_>) -> Result<Option<(Step, Record)>, Failure> {
+        let any = |_: &Record| true;
+        let alike = |step: &Step| instruction(&step.name) == instruction(sought.name);
+        // What the build still has elsewhere is not what this one was.
+        let others: BTreeSet<&str> = sought.names.iter().map(|name| instruction(name)).collect();
+        let replaced = |step: &Step| kind(&step.name) == kind(sought.name) && !others.contains(instruction(&step.name));
+        let in_place = |step: &Step| place(&step.name) == place(sought.name) && replaced(step);
+        let parent = sought.inputs.iter().find(|input| input.name == PARENT);
+        let same_parent = |record: &Record| parent.is_some_and(|parent| record.inputs.contains(parent));
+        let found = match self.last(store, |step| step.name == sought.name, any)? {
+            None => self.last(store, alike, any)?,
+            found => found,
+        };
+        let found = match found {
+            None => self.last(store, in_place, any)?,
+            found => found,
+        };
+        match found {
+            None => self.last(store, replaced, same_parent),
+            found => Ok(found),
+        }
+    }
+
+    /// Finds the last step whose record is still there.
+    fn last(
+        &self,
+        store: &Store,
+        step: impl Fn(&Step) -> bool,
+        fits: impl Fn(&Record) -> bool,
+    ) -> Result<Option<(Step, Record)>, Failure> {
+        for earlier in self.0.iter().filter(|earlier| step(earlier)) {
             if let Some(key) = earlier.record_key()
                 && let Some(record) = store.record(&key)?
+                && fits(&record)
             {
                 return Ok(Some((earlier.clone(), record)));
             }
@@ -111,16 +217,30 @@ impl Earlier {
     }
 }
 
+/// The input that a command starts from.
+const PARENT: &str = "parent";
+
 /// The name without the stage's counter: a step that moved is still the same step.
 fn instruction(name: &str) -> &str {
     name.split_once("] ").map_or(name, |(_, instruction)| instruction)
+}
+
+/// `RUN`, `COPY`: the first word.
+fn kind(name: &str) -> &str {
+    instruction(name).split(' ').next().unwrap_or_default()
+}
+
+/// The stage and the number in it, without how many there are.
+fn place(name: &str) -> Option<&str> {
+    let (front, _) = name.split_once("] ")?;
+    front.rsplit_once('/').map(|(place, _)| place)
 }
 
 /// Says why a step ran: the inputs that differ from the last time.
 fn reasons(store: &Store, account: &Account, index: usize, earlier: &Earlier) -> Result<Vec<String>, Failure> {
     let step = &account.steps[index];
     if !step.outcome.ran() {
-        return Ok(Vec::new());
+        return Ok(step.reasons.clone());
     }
     let Some(now) = step.record_key().map(|key| store.record(&key)).transpose()?.flatten() else {
         let removed = step.record_key().map(|key| store.removed_at(&key)).transpose()?.flatten();
@@ -129,7 +249,9 @@ fn reasons(store: &Store, account: &Account, index: usize, earlier: &Earlier) ->
             None => "its record has been removed since".to_owned(),
         }]);
     };
-    let Some((before, record)) = earlier.record(store, &step.name)? else {
+    let names = account.steps.iter().map(|step| step.name.as_str()).collect();
+    let Some((before, record)) = earlier.record(store, &Sought { name: &step.name, inputs: &now.inputs, names })?
+    else {
         return Ok(vec!["it was never built".to_owned()]);
     };
     if before.key == step.key {
@@ -176,7 +298,9 @@ pub(crate) fn why_missing(store: &Store, plan: &Plan, missing: &Missing) -> Resu
             false => "only its server can tell whether it is still the same".to_owned(),
         }]);
     }
-    let Some((_, record)) = Earlier::read(store, &store.builds()?)?.record(store, &vertex.name)? else {
+    let names = plan.vertices.iter().map(|vertex| vertex.name.as_str()).collect();
+    let sought = Sought { name: &vertex.name, inputs, names };
+    let Some((_, record)) = Earlier::read(store, &store.builds()?)?.record(store, &sought)? else {
         return Ok(vec!["it was never built".to_owned()]);
     };
     let parent = vertex.parent.map(|parent| plan.vertices[parent.index()].name.as_str());
@@ -192,7 +316,7 @@ fn compare(
 ) -> Result<Vec<String>, Failure> {
     let mut reasons = differences(&with_files(store, before)?, &with_files(store, now)?);
     for reason in &mut reasons {
-        if reason.starts_with("parent") {
+        if reason.starts_with(PARENT) {
             *reason = match parent {
                 Some(parent) => format!("what it starts from changed: {}", shorten(parent, 70)),
                 None => "what it starts from changed".to_owned(),
@@ -261,7 +385,43 @@ fn changed(name: &str, old: &str, new: &str) -> String {
     if is_hash(old) || is_hash(new) {
         return format!("{name} changed");
     }
-    format!("{name} changed: {} -> {}", shorten(old, 40), shorten(new, 40))
+    let (label, [old, new]) = match name {
+        // What runs a shell command says nothing when both are such.
+        "argv" => (
+            "the command",
+            [old, new].map(|text| match old.starts_with(SHELL) && new.starts_with(SHELL) {
+                true => &text[SHELL.len()..],
+                false => text,
+            }),
+        ),
+        _ => (name, [old, new]),
+    };
+    let same = same_front(old, new);
+    format!("{label} changed: `{}` → `{}`", piece(old, same), piece(new, same))
+}
+
+/// How the default shell is asked to run a command.
+const SHELL: &str = "/bin/sh -c ";
+/// As much of a value is shown.
+const SHOWN: usize = 60;
+
+/// Returns how many bytes at the start of two long texts need not be shown: all but some words before they differ.
+fn same_front(old: &str, new: &str) -> usize {
+    if old.len().max(new.len()) <= SHOWN {
+        return 0;
+    }
+    let pairs = old.char_indices().zip(new.chars());
+    let differs = pairs.take_while(|((_, a), b)| a == b).last().map_or(0, |((at, c), _)| at + c.len_utf8());
+    if differs <= SHOWN / 2 {
+        return 0;
+    }
+    let context = old.floor_char_boundary(differs - SHOWN / 3);
+    old[..context].rfind(char::is_whitespace).map_or(context, |at| at + 1)
+}
+
+fn piece(text: &str, from: usize) -> String {
+    let shown = shorten(&text[from..], SHOWN);
+    if from == 0 { shown } else { format!("…{shown}") }
 }
 
 #[cfg(test)]
@@ -293,13 +453,21 @@ mod tests {
         assert_eq!(
             differences(&before, &now),
             [
-                "argv changed: make -> make all",
+                "the command changed: `make` → `make all`",
                 "env A changed",
                 "file x changed (mode, content)",
                 "file z is new",
                 "gone is gone"
             ]
         );
+    }
+
+    #[test]
+    fn a_change_far_inside_a_long_command_is_shown() {
+        let long = "/bin/sh -c ".to_owned() + &"apt-get install -y something ".repeat(9);
+        let said = changed("argv", &format!("{long}curl"), &format!("{long}wget é"));
+        assert_eq!(said, "the command changed: `…install -y something curl` → `…install -y something wget é`");
+        assert_eq!(changed("argv", "/bin/sh -c make", "make"), "the command changed: `/bin/sh -c make` → `make`");
     }
 
     #[test]

@@ -126,6 +126,99 @@ fn a_miss_is_explained() {
 }
 
 #[test]
+fn a_changed_instruction_is_compared_with_what_was_in_its_place() {
+    let env = TestEnv::with_busybox();
+    let because = |text: &str, step: &str| {
+        env.build(text).ok();
+        let shown = env.kiln(["explain", step]).ok().stdout;
+        shown.lines().nth(1).unwrap_or_default().trim().to_owned()
+    };
+    env.build("FROM busybox\nRUN echo a > /a\nRUN echo b > /b\n").ok();
+    let changed = because("FROM busybox\nRUN echo a > /a\nRUN echo c > /b\n", "echo c");
+    assert_eq!(changed, "because the command changed: `echo b > /b` → `echo c > /b`");
+    // One more step is no change of those after it.
+    let new = because("FROM busybox\nRUN echo n > /n\nRUN echo a > /a\nRUN echo c > /b\n", "echo n");
+    assert_eq!(new, "because it was never built");
+    let user = because("FROM busybox\nRUN echo n > /n\nUSER nobody\nRUN echo a > /tmp/a\n", "tmp/a");
+    assert_eq!(user, "because the command changed: `echo a > /a` → `echo a > /tmp/a`");
+}
+
+#[test]
+fn builds_are_named_by_the_start_of_an_id_by_image_and_by_step() {
+    let env = TestEnv::with_busybox();
+    env.build("FROM busybox\nRUN echo first\n").ok();
+    let first = env.kiln(["builds", "-q"]).ok().stdout;
+    env.file("Dockerfile", "FROM busybox\nRUN echo second\n");
+    env.kiln(["build", "-t", "other", "."]).ok();
+    let explain = |words: &[&str]| env.kiln(["explain"].iter().chain(words).copied()).ok().stdout;
+    let start = &first.trim()[..first.trim().len() - 1];
+    for words in [&[start][..], &["test"], &["test", "first"]] {
+        assert!(explain(words).contains("RUN echo first"), "{words:?}");
+    }
+    assert!(explain(&["second"]).starts_with("ran "), "a step of the last build");
+    assert!(env.kiln(["builds", "--timings", start]).ok().stdout.contains("RUN echo first"));
+    env.kiln(["explain", "0"]).fails(1, &["`0` is the start of the ids of 2 builds"]);
+    env.kiln(["explain", "test", "second"]).fails(1, &["no step of build", "contains `second`"]);
+    env.kiln(["explain", "neither", "second"]).fails(1, &["no build `neither`, nor one of an image of that name"]);
+    env.kiln(["explain", "neither"]).fails(1, &["no build `neither`", "no step of the last build"]);
+}
+
+#[test]
+fn a_failed_build_is_listed_and_explained() {
+    let env = TestEnv::with_busybox();
+    let text = "FROM busybox\nRUN echo a > /a\nRUN echo b > /b && false\nRUN echo c\n";
+    let failed = env.build_with(text, &["--timings"]).fails(1, &["exit code: 1"]);
+    assert!(failed.stderr.contains("PHASE") && failed.stderr.contains(" solve"), "{}", failed.stderr);
+    let listed = env.kiln(["builds"]).ok().stdout;
+    assert!(listed.contains("2     0        failed at [3/4] RUN echo b > /b && false   test:latest"), "{listed}");
+    let lines =
+        |shown: &str| shown.lines().map(|line| line.split(" (").next().unwrap_or(line).to_owned()).collect::<Vec<_>>();
+    let shown = lines(&env.kiln(["explain"]).ok().stdout);
+    assert!(shown[0].starts_with("build ") && shown[0].ends_with("exit code: 1"), "{}", shown[0]);
+    assert_eq!(
+        shown[1..],
+        [
+            "base    [1/4] FROM docker.io/library/busybox:latest",
+            "ran     [2/4] RUN echo a > /a",
+            "        because it was never built",
+            "failed  [3/4] RUN echo b > /b && false",
+            "        because it was never built",
+            "not run [4/4] RUN echo c",
+        ]
+    );
+    env.build("FROM busybox\nRUN echo a > /a\nRUN echo b > /b\n").ok();
+    env.build("FROM busybox\nRUN echo a > /a\nRUN echo b > /c && false\n").fails(1, &[]);
+    let shown = env.kiln(["explain", "/c"]).ok().stdout;
+    assert!(shown.contains("because the command changed: `echo b > /b` → `echo b > /c && false`"), "{shown}");
+}
+
+#[test]
+fn a_build_that_was_canceled_or_could_not_write_says_so() {
+    let env = TestEnv::with_busybox();
+    env.file("Dockerfile", "FROM busybox\nRUN echo begun && sleep 1000\n");
+    let mut command = env.command(["build", "--progress=plain", "."]);
+    let mut child = command.stderr(std::process::Stdio::piped()).spawn().expect("kiln starts");
+    let mut shown = std::io::BufReader::new(child.stderr.take().expect("stderr"));
+    let mut line = String::new();
+    while !line.contains(" begun\n") || line.contains("RUN") {
+        line.clear();
+        assert_ne!(std::io::BufRead::read_line(&mut shown, &mut line).expect("a line"), 0, "the step runs");
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("a signal");
+    assert_eq!(child.wait().expect("an end").code(), Some(130));
+    assert!(env.kiln(["builds"]).ok().stdout.contains("canceled"));
+    let shown = env.kiln(["explain"]).ok().stdout;
+    assert!(shown.contains(" was canceled\n") && shown.contains("\nstopped [2/2] RUN echo begun"), "{shown}");
+
+    env.file("Dockerfile", "FROM busybox\nRUN mkdir /out\n");
+    env.kiln(["build", "-t", "127.0.0.1:1/test", "--push", "."]).fails(1, &["127.0.0.1:1"]);
+    assert!(env.kiln(["builds"]).ok().stdout.contains("failed to write its outputs"));
+    let shown = env.kiln(["explain"]).ok().stdout;
+    assert!(shown.contains("failed after its steps: ") && shown.contains("\nran     [2/2] RUN mkdir"), "{shown}");
+}
+
+#[test]
 fn a_failed_step_leaves_no_record() {
     let env = env();
     let dockerfile = "FROM busybox\nRUN touch /x && test -e /never\n";
@@ -174,7 +267,7 @@ fn a_cache_can_be_required() {
     env.file("a", "1");
     required(&["--no-cache"]).fails(1, &["the cache is ignored (--no-cache)"]);
     env.build_with("FROM busybox\nCOPY a /a\nRUN cat /a > /c\n", &["--require-cache"])
-        .fails(1, &["Dockerfile:3:1", "it was never built"]);
+        .fails(1, &["Dockerfile:3:1", "the command changed: `cat /a > /b` → `cat /a > /c`"]);
     let changed = "FROM busybox\nARG X=1\nRUN cat > /b\n";
     env.build(changed).ok();
     env.build_with(changed, &["--require-cache", "--build-arg", "X=2"]).fails(1, &["Dockerfile:3:1", "env X changed"]);

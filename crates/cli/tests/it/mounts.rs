@@ -51,6 +51,8 @@ fn a_secret_is_seen_and_leaves_no_trace() {
         assert_silent(&built);
     }
     assert_eq!(env.sh("cat /seen"), format!("400 0:0\n440 7:8\n{}\n", CANARY.len()));
+    let fails = dockerfile.replace("test ! -e /etc/deep", "false");
+    assert_silent(&env.build_with(&fails, &["--secret", &key]).fails(1, &["exit code: 1"]));
     for command in [&["explain"][..], &["inspect", "test"], &["history", "test"], &["builds"]] {
         assert_silent(&env.kiln(command.iter().copied()).ok());
     }

@@ -191,6 +191,19 @@ fn the_first_failure_ends_the_build() {
 }
 
 #[test]
+fn a_failed_build_tells_how_far_it_came() {
+    let fake = Fake::new(&[Does::Hit, Does::Run, Does::Fail, Does::Run]);
+    let (result, _) = run(&fake, &plan(&[None, Some(0), Some(1), Some(2)]), &Cancel::new());
+    let reached = result.unwrap_err().unfinished.vertices;
+    let outcome = |at: usize| match &reached[at] {
+        Reached::Done(report) => Some(report.outcome),
+        Reached::Begun(_) | Reached::Nothing => None,
+    };
+    assert_eq!((outcome(0), outcome(1)), (Some(Outcome::Hit), Some(Outcome::Ran)));
+    assert!(matches!(reached[2..], [Reached::Begun(_), Reached::Nothing]), "{reached:?}");
+}
+
+#[test]
 fn a_panic_is_a_failure() {
     let fake = Fake::new(&[Does::Panic]);
     let error = run(&fake, &plan(&[None]), &Cancel::new()).0.unwrap_err();

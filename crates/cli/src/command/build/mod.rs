@@ -21,14 +21,15 @@ use std::sync::{Arc, mpsc};
 use dockerfile::{Diagnostics, Dockerfile, Sources};
 use plan::{Bases, ContextName, EPOCH_ARGUMENT, Epoch, Op, Plan, RunNetwork};
 use registry::Registry;
-use solver::{Cancel, Context, Contexts, LocalWorker, Servers, Solution, WorkerSettings};
+use solver::{Cancel, Context, Contexts, LocalWorker, Servers, Solution, SolveError, WorkerSettings};
 use store::Store;
 
 pub(crate) use arguments::Arguments;
 
 use self::ahead::Ahead;
+use super::explain::why_missing;
 use super::{enter_namespace, enter_namespace_from};
-use crate::account;
+use crate::account::{self, End};
 use crate::emulation;
 use crate::error::Failure;
 use crate::lint;
@@ -40,93 +41,124 @@ use crate::timings::Timings;
 
 impl Arguments {
     pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
-        let mut options = self.check()?;
+        let options = self.check()?;
         if options.reads_elsewhere() || options.wants_tree() || options.secrets.come_once() {
             // What is read from stdin or a pipe cannot be read again after entering the namespace.
             enter_namespace()?;
         }
         let timings = Arc::new(Timings::begin());
-        let mut swept = None;
-        let store = timings.measure("open", || open_store(root))?;
-        let registry = Registry::new(registry_options(std::mem::take(&mut options.mirrors)));
-        let secrets = options.secrets.for_servers()?;
-        let servers = Servers { registry: &registry, secrets: &secrets };
-        let mut sources = Sources::default();
-        let mut input = timings.measure("read", || input::read(&options, &store, servers, &mut sources))?;
-        let mut diagnostics = Diagnostics::default();
-        let dockerfile = timings.measure("parse", || dockerfile::parse(&input.dockerfile, &mut diagnostics));
-        if let Some(call) = options.call {
-            return call::run(call, &options, &input, &store, &dockerfile, sources, diagnostics);
-        }
-        failure::stop_on_errors(&diagnostics, &sources)?;
-        options.epoch = epoch(&dockerfile, &mut options.plan, &sources, |epoch| input.time(epoch, &store, servers))?;
-        dockerfile::lint(&dockerfile, &mut diagnostics);
-        failure::stop_on_errors(&diagnostics, &sources)?;
-        let mut found = Diagnostics::default();
-        let plan = lower(&dockerfile, &options, &store, &registry, &mut sources, &mut found, &timings)?;
-        let contexts = timings.measure("contexts", || input.contexts(&plan, &store, servers))?;
-        if let Some(ignore) = contexts.get(&ContextName::Main).and_then(Context::ignore) {
-            found.extend(lint::ignored_copies(&plan, ignore, &sources));
-        }
-        dockerfile::lint::retain(&dockerfile, &mut found);
-        diagnostics.extend(found);
-        let findings = diagnostics.sorted();
-        if let Err(violation) = failure::stop_on_lints(&dockerfile, &findings) {
-            progress::warnings(options.progress, &findings, &sources);
-            return Err(violation);
-        }
+        let (mode, wanted) = (options.progress, options.timings);
+        build(options, root, &timings).inspect_err(|_| timings.show(mode, wanted))
+    }
+}
 
-        // Said once what has to be entered is entered: inside, everything begins anew.
-        let warn = || progress::begun(options.progress, &plan, &timings, &findings, &sources);
-        let known = timings.measure("look up", || solver::known(&plan, &store, &contexts));
-        let known = known.map_err(|error| {
+/// All of a build that takes time.
+fn build(mut options: arguments::Options, root: Option<PathBuf>, timings: &Arc<Timings>) -> Result<ExitCode, Failure> {
+    let mut swept = None;
+    let store = timings.measure("open", || open_store(root))?;
+    let registry = Registry::new(registry_options(std::mem::take(&mut options.mirrors)));
+    let secrets = options.secrets.for_servers()?;
+    let servers = Servers { registry: &registry, secrets: &secrets };
+    let mut sources = Sources::default();
+    let mut input = timings.measure("read", || input::read(&options, &store, servers, &mut sources))?;
+    let mut diagnostics = Diagnostics::default();
+    let dockerfile = timings.measure("parse", || dockerfile::parse(&input.dockerfile, &mut diagnostics));
+    if let Some(call) = options.call {
+        return call::run(call, &options, &input, &store, &dockerfile, sources, diagnostics);
+    }
+    failure::stop_on_errors(&diagnostics, &sources)?;
+    options.epoch = epoch(&dockerfile, &mut options.plan, &sources, |epoch| input.time(epoch, &store, servers))?;
+    dockerfile::lint(&dockerfile, &mut diagnostics);
+    failure::stop_on_errors(&diagnostics, &sources)?;
+    let mut found = Diagnostics::default();
+    let plan = lower(&dockerfile, &options, &store, &registry, &mut sources, &mut found, timings)?;
+    let contexts = timings.measure("contexts", || input.contexts(&plan, &store, servers))?;
+    if let Some(ignore) = contexts.get(&ContextName::Main).and_then(Context::ignore) {
+        found.extend(lint::ignored_copies(&plan, ignore, &sources));
+    }
+    dockerfile::lint::retain(&dockerfile, &mut found);
+    diagnostics.extend(found);
+    let findings = diagnostics.sorted();
+    if let Err(violation) = failure::stop_on_lints(&dockerfile, &findings) {
+        progress::warnings(options.progress, &findings, &sources);
+        return Err(violation);
+    }
+
+    timings.name_steps(plan.vertices.iter().map(|vertex| vertex.name.clone()).collect());
+    // Said once what has to be entered is entered: inside, everything begins anew.
+    let warn = || progress::begun(options.progress, &plan, timings, &findings, &sources);
+    let name = options.tags.first().map(image::Reference::familiar);
+    let account = account::Build { plan: &plan, image: name, timings };
+    let known = timings.measure("look up", || solver::known(&plan, &store, &contexts));
+    let known = known.map_err(|error| {
+        warn();
+        failure::solve(error, &plan, &sources)
+    })?;
+    let (solution, ran) = match known {
+        Some(solution) => {
             warn();
-            failure::solve(error, &plan, &sources)
-        })?;
-        let (solution, ran) = match known {
-            Some(solution) => {
-                warn();
-                progress::cached(options.progress, &plan, &solution);
-                (solution, false)
-            }
-            None if options.require_cache => {
-                return Err(missing::failure(&plan, &options, &store, &contexts, &sources));
-            }
-            None => {
-                enter_namespace_from(&store)?;
-                warn();
-                let pending = || {
-                    solver::pending(&plan, &store, &contexts).map_err(|error| failure::solve(error, &plan, &sources))
-                };
-                emulation::check(&plan, &store, &sources, pending)?;
-                swept = Some(Swept(store.clone()));
-                let work = || solve(&plan, &options, &store, &registry, &contexts, &sources, &timings);
-                (timings.measure("solve", work)?, true)
-            }
-        };
-        let write = || outputs::write(&options, &plan, &solution, &store, &registry, &contexts, &timings);
-        let results = match timings.measure("export", || progress::exporting(options.progress, write)) {
-            // A build that died left layers unpacked whose files only their owners can read: pack them as those.
-            Err(failure) if !ran && sandbox::userns::needs_entering() => {
-                enter_namespace_from(&store)?;
-                return Err(failure);
-            }
-            written => written?,
-        };
-        if ran {
-            let name = options.tags.first().map(image::Reference::familiar);
-            account::write(&store, &plan, &solution, name, &timings)?;
+            progress::cached(options.progress, &plan, &solution);
+            (solution, false)
         }
-        drop(swept);
-        let store_root = store.root().to_owned();
-        let names: Vec<&str> = plan.vertices.iter().map(|vertex| vertex.name.as_str()).collect();
-        timings.show(options.progress, options.timings, &names);
-        progress::summary(options.progress, &solution, &results, timings.elapsed());
-        drop((contexts, input, store));
-        if ran {
-            crate::collect::automatic(&store_root);
+        None if options.require_cache => {
+            return Err(missing::failure(&plan, &options, &store, &contexts, &sources));
         }
-        Ok(ExitCode::SUCCESS)
+        None => {
+            enter_namespace_from(&store)?;
+            warn();
+            let pending =
+                || solver::pending(&plan, &store, &contexts).map_err(|error| failure::solve(error, &plan, &sources));
+            emulation::check(&plan, &store, &sources, pending)?;
+            swept = Some(Swept(store.clone()));
+            let work = || solve(&plan, &options, &store, &registry, &contexts, timings);
+            let solved = timings.measure("solve", work)?;
+            let solution = solved.map_err(|error| {
+                account_of_failure(&error, &account, &store, &contexts);
+                failure::solve(error, &plan, &sources)
+            })?;
+            (solution, true)
+        }
+    };
+    let write = || outputs::write(&options, &plan, &solution, &store, &registry, &contexts, timings);
+    let results = match timings.measure("export", || progress::exporting(options.progress, write)) {
+        // A build that died left layers unpacked whose files only their owners can read: pack them as those.
+        Err(failure) if !ran && sandbox::userns::needs_entering() => {
+            enter_namespace_from(&store)?;
+            return Err(failure);
+        }
+        Err(failure) => {
+            if ran {
+                let end = End::Failed { step: None, error: account::short(failure.message()) };
+                // The failure that counts is the first one.
+                let _ = account.write(&store, &solution, end);
+            }
+            return Err(failure);
+        }
+        Ok(results) => results,
+    };
+    if ran {
+        account.write(&store, &solution, End::Done)?;
+    }
+    drop(swept);
+    let store_root = store.root().to_owned();
+    timings.show(options.progress, options.timings);
+    progress::summary(options.progress, &solution, &results, timings.elapsed());
+    drop((contexts, input, store));
+    if ran {
+        crate::collect::automatic(&store_root);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Keeps how far a build came that failed, and why what failed had to run. Not being able to must not hide the failure.
+fn account_of_failure(error: &SolveError, account: &account::Build<'_>, store: &Store, contexts: &Contexts) {
+    let missing = solver::missing(account.plan, store, contexts).unwrap_or_default();
+    let reasons = missing.iter().filter_map(|missing| {
+        let reasons = why_missing(store, account.plan, missing).ok()?;
+        Some((missing.vertex, reasons))
+    });
+    if let Err(failure) = account.write_failed(store, error, &reasons.collect::<Vec<_>>()) {
+        tracing::warn!(%failure, "the account of the build could not be written");
     }
 }
 
@@ -182,9 +214,8 @@ fn solve(
     store: &Store,
     registry: &Registry,
     contexts: &Contexts,
-    sources: &Sources,
     timings: &Arc<Timings>,
-) -> Result<Solution, Failure> {
+) -> Result<Result<Solution, SolveError>, Failure> {
     let (ahead, layers) =
         outputs::needs_digest(options).then(|| Ahead::start(store, plan, outputs::pack_options(options))).unzip();
     let agents = options.agents.start(store)?;
@@ -215,5 +246,5 @@ fn solve(
     if let (Some(ahead), Ok(_)) = (ahead, &solution) {
         ahead.finish();
     }
-    solution.map_err(|error| failure::solve(error, plan, sources))
+    Ok(solution)
 }
