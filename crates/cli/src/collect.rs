@@ -65,6 +65,30 @@ const INTERVAL: Duration = Duration::from_secs(600);
 /// What has no name yet stays that long: an image that was built without one may be run next.
 const GRACE: i64 = 24 * 3600;
 
+/// What `KILN_KEEP_STORAGE` says.
+enum Limit {
+    Unset,
+    Off,
+    Bytes(u64),
+}
+
+fn limit() -> Result<Limit, Failure> {
+    const VARIABLE: &str = "KILN_KEEP_STORAGE";
+    match non_empty(VARIABLE) {
+        None => Ok(Limit::Unset),
+        Some(text) if text == "off" => Ok(Limit::Off),
+        Some(text) => {
+            let wrong = |why| Failure::new(format!("{VARIABLE}: {why}")).help("`off` keeps everything").code(2);
+            bytes(&text).map(Limit::Bytes).map_err(wrong)
+        }
+    }
+}
+
+/// Fails if `KILN_KEEP_STORAGE` cannot be read: said before a build, not after it.
+pub(crate) fn check_limit() -> Result<(), Failure> {
+    limit().map(drop)
+}
+
 /// Brings the store within its limit, if nobody else uses it just now. Never an error of the build: it is tried again
 /// at the end of the next.
 pub(crate) fn automatic(root: &Path) {
@@ -74,10 +98,10 @@ pub(crate) fn automatic(root: &Path) {
 }
 
 fn within_limit(root: &Path) -> Result<(), Failure> {
-    let (limit, interval) = match non_empty("KILN_KEEP_STORAGE") {
-        Some(text) if text == "off" => return Ok(()),
-        Some(text) => (bytes(&text).map_err(|why| Failure::new(format!("KILN_KEEP_STORAGE: {why}")))?, Duration::ZERO),
-        None => (tenth_of_disk(root)?, INTERVAL),
+    let (limit, interval) = match limit()? {
+        Limit::Off => return Ok(()),
+        Limit::Bytes(bytes) => (bytes, Duration::ZERO),
+        Limit::Unset => (tenth_of_disk(root)?, INTERVAL),
     };
     let mark = root.join("measured");
     let age = std::fs::metadata(&mark).and_then(|m| m.modified()).ok().and_then(|at| at.elapsed().ok());

@@ -3,6 +3,7 @@
 use std::env;
 use std::path::PathBuf;
 
+use image::Platform;
 use store::Store;
 
 use crate::error::Failure;
@@ -90,6 +91,56 @@ fn git_options() -> registry::git::GitOptions {
         variables: variables.collect(),
         home: home(),
     }
+}
+
+const PLATFORM: &str = "DOCKER_DEFAULT_PLATFORM";
+
+/// Returns the platform that a flag or, without one, the environment says; `None` if neither does.
+pub(crate) fn platform(flag: Option<&str>) -> Result<Option<Platform>, Failure> {
+    Ok(platforms(flag.as_slice())?.into_iter().next())
+}
+
+/// Returns the platforms that flags or, without any, the environment say. What is empty says nothing.
+pub(crate) fn platforms(flags: &[impl AsRef<str>]) -> Result<Vec<Platform>, Failure> {
+    let given: Vec<&str> = flags.iter().map(AsRef::as_ref).filter(|text| !text.is_empty()).collect();
+    if !given.is_empty() {
+        return given.into_iter().map(|text| read_platform("--platform", text)).collect();
+    }
+    non_empty(PLATFORM).map(|text| read_platform(PLATFORM, &text)).into_iter().collect()
+}
+
+fn read_platform(from: &str, text: &str) -> Result<Platform, Failure> {
+    if text == "local" {
+        return Ok(Platform::host());
+    }
+    let wrong = |failure: Failure| match nearest_platform(text) {
+        Some(near) => failure.help(format!("did you mean `{near}`?")).code(2),
+        None => failure.code(2),
+    };
+    let platform = text.parse::<Platform>();
+    let platform = platform.map_err(|error| wrong(Failure::from_error(&error).context(from)))?;
+    if nearest_platform(text).is_some() && !platform.is_known() {
+        return Err(wrong(Failure::new(format!("{from} {text}: no such platform"))));
+    }
+    Ok(platform)
+}
+
+/// The platforms that images are made for.
+fn nearest_platform(text: &str) -> Option<&'static str> {
+    const COMMON: [&str; 11] = [
+        "linux/amd64",
+        "linux/arm64",
+        "linux/arm/v7",
+        "linux/arm/v6",
+        "linux/386",
+        "linux/ppc64le",
+        "linux/s390x",
+        "linux/riscv64",
+        "linux/mips64le",
+        "linux/loong64",
+        "windows/amd64",
+    ];
+    dockerfile::diagnostic::nearest(text, COMMON)
 }
 
 /// An environment variable that is set to something.

@@ -112,6 +112,11 @@ impl Platform {
         Self { os, architecture, variant }
     }
 
+    /// True if Docker knows the operating system and the architecture by name. Others are allowed.
+    pub fn is_known(&self) -> bool {
+        SYSTEMS.contains(&self.os.as_str()) && ARCHITECTURES.contains(&self.architecture.as_str())
+    }
+
     /// Returns the platform a descriptor names, if it names one.
     pub fn of(descriptor: &Descriptor) -> Option<Self> {
         let platform = descriptor.platform().as_ref()?;

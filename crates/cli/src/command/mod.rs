@@ -20,11 +20,12 @@ mod run;
 mod save;
 mod tag;
 
-pub(crate) use build::outputs::Results;
+pub(crate) use build::outputs::{Image, Results};
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
 use crate::error::Failure;
@@ -129,12 +130,20 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
 
 /// Prints clap's message; a wrong command line is exit code 125 for `run`, as docker has it, else 2.
 fn usage(error: &clap::Error) -> ExitCode {
+    let runs = std::env::args().skip(1).find(|a| !a.starts_with('-')).is_some_and(|a| a == "run");
+    let option = match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(option))) if runs => run::unsupported(option),
+        _ => None,
+    };
+    if let Some(failure) = option {
+        terminal::note(&failure.to_string());
+        return ExitCode::from(failure.code);
+    }
     // Printing can only fail when the stream is gone.
     let _ = error.print();
     if !error.use_stderr() {
         return ExitCode::SUCCESS;
     }
-    let runs = std::env::args().skip(1).find(|a| !a.starts_with('-')).is_some_and(|a| a == "run");
     ExitCode::from(if runs { 125 } else { 2 })
 }
 

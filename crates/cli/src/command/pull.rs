@@ -9,16 +9,16 @@ use image::Platform;
 use super::enter_namespace;
 use crate::error::Failure;
 use crate::progress::Transfer;
-use crate::settings::{Swept, open_store, registry_options};
+use crate::settings::{self, Swept, open_store, registry_options};
 use crate::{resolve, terminal};
 
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// Name of the image
     image: String,
-    /// Platform to pull [default: this machine's]
+    /// Platform to pull [default: DOCKER_DEFAULT_PLATFORM, else this machine's]
     #[arg(long)]
-    platform: Option<Platform>,
+    platform: Option<String>,
     #[command(flatten)]
     registry: resolve::RegistryArguments,
     /// Print nothing but the digest
@@ -28,12 +28,13 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
+        let platform = settings::platform(self.platform.as_deref())?;
         enter_namespace()?;
         let store = open_store(root)?;
         let _swept = Swept(store.clone());
         let registry = registry::Registry::new(registry_options(self.registry.mirrors));
         let name = resolve::reference(&self.image)?.or_latest();
-        let platform = self.platform.unwrap_or_else(Platform::host);
+        let platform = platform.unwrap_or_else(Platform::host);
         let pinned = registry.resolve(&name, &platform, &store)?;
         let transfer = Transfer::new("pulling", self.quiet);
         registry.pull(&pinned, &store, &transfer)?;

@@ -20,7 +20,7 @@ use super::enter_namespace;
 use crate::emulation;
 use crate::error::Failure;
 use crate::resolve;
-use crate::settings::{open_store, registry_options};
+use crate::settings::{self, open_store, registry_options};
 use crate::signals;
 
 /// Exit code when kiln itself failed, as docker has it.
@@ -67,16 +67,55 @@ pub(crate) struct Arguments {
     /// Host name in the container
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
-    /// Platform of the image [default: this machine's]
+    /// Platform of the image [default: DOCKER_DEFAULT_PLATFORM, else this machine's]
     #[arg(long)]
-    platform: Option<Platform>,
+    platform: Option<String>,
     #[command(flatten)]
     registry: resolve::RegistryArguments,
-    /// The image; pulled when it is not in the store
-    image: String,
-    /// Command in place of the image's CMD
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
-    command: Vec<String>,
+    /// The image, pulled when it is not in the store, and a command in place of its CMD. All that stands after the image goes
+    /// to the container, options as well
+    // One argument of many words: only so does what reads as an option of kiln belong to the command.
+    #[arg(required = true, trailing_var_arg = true, value_names = ["IMAGE", "COMMAND"])]
+    words: Vec<String>,
+}
+
+/// Options of `docker run` that take from a container what it would have, so that leaving them out is no answer.
+const UNSUPPORTED: [(&[&str], &str); 9] = [
+    (&["-d", "--detach"], "a container runs in the foreground; let the shell put it into the background"),
+    (
+        &["-p", "-P", "--publish", "--publish-all"],
+        "a container has the network of this machine: its ports are there already",
+    ),
+    (&["--mount", "--tmpfs", "--volumes-from"], "give directories and files with --volume SOURCE:TARGET[:ro]"),
+    (&["--env-file"], "give variables with --env"),
+    (&["-l", "--label", "--label-file"], "containers have no labels"),
+    (
+        &[
+            "-m",
+            "--memory",
+            "--memory-swap",
+            "--cpus",
+            "-c",
+            "--cpu-shares",
+            "--cpuset-cpus",
+            "--pids-limit",
+            "--ulimit",
+        ],
+        "a container has the limits of kiln itself: start kiln under those you want",
+    ),
+    (
+        &["--privileged", "--cap-add", "--cap-drop", "--security-opt", "--device", "--gpus"],
+        "containers have one set of privileges",
+    ),
+    (&["--restart"], "nothing watches over a container that has ended"),
+    (&["--pull"], "an image that is not in the store is pulled; `kiln pull` fetches it anew"),
+];
+
+/// Says of an option of docker's that kiln has none like it, and why.
+pub(super) fn unsupported(option: &str) -> Option<Failure> {
+    let name = option.split('=').next().unwrap_or(option);
+    let (_, why) = UNSUPPORTED.iter().find(|(names, _)| names.contains(&name))?;
+    Some(Failure::new(format!("{name} is not supported: {why}")).code(FAILED))
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -103,13 +142,16 @@ impl Arguments {
         if self.tty && !io::stdin().is_terminal() && self.interactive {
             return Err(Failure::new("the input device is not a terminal").help("leave -t away"));
         }
+        let platform = settings::platform(self.platform.as_deref())?;
         enter_namespace()?;
         // Before there is any thread; its box is prepared while the image is looked up.
         let launcher = Launcher::start_for_one(self.network.into(), self.init)?;
         let store = open_store(root)?;
-        let (config, layers) = open_image(&store, &self.image, self.platform.clone(), self.registry.mirrors.clone())?;
+        // clap has seen to it that there is one.
+        let image = self.words.first().map_or("", String::as_str);
+        let (config, layers) = open_image(&store, image, platform, self.registry.mirrors.clone())?;
         let options = self.options()?;
-        let running = Running::create(&store, &self.image, &config, &layers, &options)?;
+        let running = Running::create(&store, image, &config, &layers, &options)?;
         // From here on the container itself keeps its layers: it may run for months, and collection need not wait.
         drop(store);
         let outcome = execute(&launcher, &running, self.interactive, self.tty);
@@ -135,7 +177,7 @@ impl Arguments {
         });
         Ok(Options {
             name: self.name.clone(),
-            command: self.command.clone(),
+            command: self.words.iter().skip(1).cloned().collect(),
             entrypoint: self.entrypoint.clone(),
             env: env.collect(),
             volumes: self.volume.iter().map(|v| volume(v)).collect::<Result<_, _>>()?,

@@ -11,6 +11,7 @@ use image::descriptor::digest_of;
 use image::{Descriptor, Named, Reference};
 use plan::ResolvedBase;
 use registry::Registry;
+use rustix::fs::Access;
 use store::Store;
 
 use crate::error::Failure;
@@ -34,7 +35,9 @@ pub(crate) enum OutputKind {
 pub(crate) struct Output {
     pub(crate) kind: OutputKind,
     dest: Option<PathBuf>,
-    names: Vec<String>,
+    names: Vec<Reference>,
+    /// What was typed.
+    text: String,
     /// `tar=false`: an OCI layout directory instead of an archive.
     archive: bool,
     /// `platform-split`: a directory for each platform; unset, if there are several.
@@ -44,35 +47,40 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    fn new(kind: OutputKind, dest: Option<PathBuf>) -> Self {
-        Self { kind, dest, names: Vec::new(), archive: true, split: None, rewrite_timestamp: None }
+    fn new(kind: OutputKind, dest: Option<PathBuf>, text: String) -> Self {
+        Self { kind, dest, names: Vec::new(), text, archive: true, split: None, rewrite_timestamp: None }
     }
 
     /// `--push`.
     pub(crate) fn push() -> Self {
-        Self::new(OutputKind::Push, None)
+        Self::new(OutputKind::Push, None, "--push".to_owned())
     }
 
     /// Reads `type=…,dest=…`, a directory, or `-`.
     pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
+        let typed = format!("--output {text}");
         let wrong = |why: String| Failure::new(format!("--output {text}: {why}")).code(2);
         if text == "-" {
-            return Ok(Self::new(OutputKind::Tar, None));
+            return Ok(Self::new(OutputKind::Tar, None, typed));
         }
         if !text.contains('=') {
-            return Ok(Self::new(OutputKind::Local, Some(text.into())));
+            return Ok(Self::new(OutputKind::Local, Some(text.into()), typed));
         }
-        let mut output = Self::new(OutputKind::CacheOnly, None);
+        let mut output = Self::new(OutputKind::CacheOnly, None, typed);
         let mut kind = None;
-        let mut push = false;
+        let mut push = None;
         for field in fields(text) {
             let (key, value) = field.split_once('=').ok_or_else(|| wrong(format!("`{field}` is not KEY=VALUE")))?;
             match key.to_ascii_lowercase().as_str() {
                 "type" => kind = Some(value.to_owned()),
                 "dest" => output.dest = Some(value.into()),
-                "name" => output.names.extend(value.split(',').map(str::to_owned)),
-                "tar" => output.archive = value != "false",
-                "push" => push = value != "false",
+                "name" => {
+                    for name in value.split(',').filter(|name| !name.is_empty()) {
+                        output.names.push(resolve::tag_name(name).map_err(|f| f.context(output.text.clone()).code(2))?);
+                    }
+                }
+                "tar" => output.archive = boolean(&field, value).map_err(wrong)?,
+                "push" => push = Some(boolean(&field, value).map_err(wrong)?),
                 "platform-split" => output.split = Some(boolean(&field, value).map_err(wrong)?),
                 "rewrite-timestamp" => output.rewrite_timestamp = Some(boolean(&field, value).map_err(wrong)?),
                 "compression" if value == "gzip" => {}
@@ -86,9 +94,10 @@ impl Output {
             "docker" => OutputKind::Docker,
             "tar" => OutputKind::Tar,
             "local" => OutputKind::Local,
-            "image" if push => OutputKind::Push,
-            "image" => OutputKind::Image,
-            "registry" => OutputKind::Push,
+            "image" if push == Some(true) => OutputKind::Push,
+            // A registry is an image that is pushed, unless it says otherwise.
+            "registry" if push != Some(false) => OutputKind::Push,
+            "image" | "registry" => OutputKind::Image,
             "cacheonly" => OutputKind::CacheOnly,
             other => {
                 let known = ["oci", "docker", "tar", "local", "image", "registry", "cacheonly"];
@@ -101,6 +110,17 @@ impl Output {
         };
         if output.kind == OutputKind::Local && output.dest.is_none() {
             return Err(wrong("dest is missing: which directory?".to_owned()));
+        }
+        let is_image = matches!(output.kind, OutputKind::Image | OutputKind::Push);
+        if push.is_some() && !is_image {
+            return Err(wrong("push is for type=image and type=registry".to_owned()));
+        }
+        if output.dest.is_some() && (is_image || output.kind == OutputKind::CacheOnly) {
+            let failure = wrong(format!("type={kind} writes no file: dest is not for it"));
+            return Err(failure.help("type=oci, docker, tar and local write files"));
+        }
+        if !output.archive && output.kind == OutputKind::Docker {
+            return Err(wrong("type=docker is always an archive: leave tar=false away".to_owned()));
         }
         if output.split.is_some() && !matches!(output.kind, OutputKind::Local | OutputKind::Tar) {
             return Err(wrong("platform-split is for files: type=local and type=tar".to_owned()));
@@ -128,11 +148,26 @@ impl Output {
     }
 
     /// Returns the names of the output itself, else those of the build.
-    pub(crate) fn names(&self, of_build: &[Reference]) -> Result<Vec<Reference>, Failure> {
-        if self.names.is_empty() {
-            return Ok(of_build.to_vec());
+    pub(crate) fn names<'a>(&'a self, of_build: &'a [Reference]) -> &'a [Reference] {
+        if self.names.is_empty() { of_build } else { &self.names }
+    }
+
+    /// Finds before a build what would keep its result from being written: a name to push to is missing, or a place for files
+    /// cannot be written to. `names`: those of the build.
+    pub(crate) fn check(&self, names: &[Reference]) -> Result<(), Failure> {
+        if self.kind == OutputKind::Push && self.names(names).is_empty() {
+            let failure = Failure::new(format!("{} needs a name to push to", self.text)).code(2);
+            return Err(failure.help(if self.text == "--push" {
+                "give one with --tag"
+            } else {
+                "give one with --tag or name="
+            }));
         }
-        self.names.iter().map(|n| resolve::tag_name(n)).collect()
+        match &self.dest {
+            Some(dest) if self.kind == OutputKind::Local || !self.archive => check_directory(&self.text, dest),
+            Some(dest) => check_file(&self.text, dest),
+            None => Ok(()),
+        }
     }
 
     /// Says where it went.
@@ -151,8 +186,45 @@ impl Output {
     }
 }
 
+/// Reads a boolean as docker does (Go, `strconv.ParseBool`).
 fn boolean(field: &str, value: &str) -> Result<bool, String> {
-    value.parse().map_err(|_| format!("`{field}`: expected true or false"))
+    match value {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(format!("`{field}`: expected true or false")),
+    }
+}
+
+/// Fails if a file cannot be made at `path`; `flag` asks for it.
+pub(crate) fn check_file(flag: &str, path: &Path) -> Result<(), Failure> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => {
+            return Err(
+                Failure::new(format!("{flag}: {} is a directory", path.display())).help("give the name of a file")
+            );
+        }
+        // A pipe or a device is written to as it is.
+        Ok(found) if !found.is_file() => return Ok(()),
+        _ => {}
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    writable(flag, parent)
+}
+
+/// Fails if a directory cannot be made at `path`, with all above it that is not there yet.
+fn check_directory(flag: &str, path: &Path) -> Result<(), Failure> {
+    let there = path.ancestors().find(|path| path.exists()).filter(|path| !path.as_os_str().is_empty());
+    writable(flag, there.unwrap_or(Path::new(".")))
+}
+
+fn writable(flag: &str, directory: &Path) -> Result<(), Failure> {
+    let what = format!("{flag}: {} cannot be written to", directory.display());
+    let found = std::fs::metadata(directory).map_err(|error| Failure::from_error(&error).context(what.clone()))?;
+    if !found.is_dir() {
+        return Err(Failure::new(format!("{flag}: {} is not a directory", directory.display())));
+    }
+    let access = rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK);
+    access.map_err(|error| Failure::from_error(&io::Error::from(error)).context(what))
 }
 
 /// Splits at commas; a field may be quoted with `"`.
@@ -224,15 +296,11 @@ pub(crate) struct Built<'a> {
 
 /// `type=registry`.
 pub(crate) fn push(output: &Output, built: &Built<'_>, store: &Store, registry: &Registry) -> Result<(), Failure> {
-    let names = output.names(built.names)?;
-    if names.is_empty() {
-        return Err(Failure::new("type=registry needs a name to push to").help("give one with --tag or name="));
-    }
     // What the destination can take from a base's repository does not travel through here.
     let sources: Vec<Reference> = built.bases.iter().map(|base| base.reference.clone()).collect();
-    for name in names {
+    for name in output.names(built.names) {
         let transfer = Transfer::new("pushing", false);
-        registry.push_from(&name, built.target, &sources, store, &transfer)?;
+        registry.push_from(name, built.target, &sources, store, &transfer)?;
         transfer.finish();
     }
     Ok(())
@@ -246,13 +314,12 @@ pub(crate) fn built_archive(
     registry: &Registry,
 ) -> Result<(), Failure> {
     fetch_bases(store, registry, &built.bases)?;
-    let names = output.names(built.names)?;
+    let names = output.names(built.names).to_vec();
     let image = [Named { target: built.target.clone(), names }];
     match (output.kind, output.archive) {
         (OutputKind::Oci, false) => Ok(image::layout::write_dir(output.path()?, store, &image)?),
         (OutputKind::Oci, true) => output.write(|out| Ok(image::layout::write_tar(out, store, &image)?)),
-        (_, false) => Err(Failure::new("type=docker is always an archive: leave tar=false away")),
-        (_, true) => output.write(|out| Ok(image::archive::write(out, store, &image)?)),
+        (_, _) => output.write(|out| Ok(image::archive::write(out, store, &image)?)),
     }
 }
 
@@ -327,13 +394,37 @@ mod tests {
         let oci = parse("type=oci,dest=a.tar");
         assert_eq!((oci.kind, oci.dest), (OutputKind::Oci, Some("a.tar".into())));
         assert_eq!(parse("type=image,push=true,name=a").kind, OutputKind::Push);
-        assert_eq!(parse("\"type=image\",\"name=a,b\"").names, ["a", "b"]);
+        let names = parse("\"type=image\",\"name=a,b\"").names;
+        assert_eq!(names.iter().map(Reference::familiar).collect::<Vec<_>>(), ["a:latest", "b:latest"]);
+        for (text, kind) in [
+            ("type=image,push=1", OutputKind::Push),
+            ("type=image,push=F", OutputKind::Image),
+            ("type=registry,push=false", OutputKind::Image),
+            ("type=registry", OutputKind::Push),
+        ] {
+            assert_eq!(parse(text).kind, kind, "{text}");
+        }
+        assert!(!parse("type=oci,tar=0,dest=a").archive);
         assert_eq!(parse("type=tar,dest=-").dest, None);
     }
 
     #[test]
     fn what_is_not_understood_is_refused() {
-        for text in ["type=zip", "dest=a", "type=oci,color=red", "type=local", "type=oci,tar=false"] {
+        for text in [
+            "type=zip",
+            "dest=a",
+            "type=oci,color=red",
+            "type=local",
+            "type=oci,tar=false",
+            "type=oci,tar=no",
+            "type=image,push=yes",
+            "type=oci,push=true",
+            "type=image,dest=a",
+            "type=registry,dest=a",
+            "type=cacheonly,dest=a",
+            "type=docker,tar=false,dest=a",
+            "type=image,name=A:B:C",
+        ] {
             assert!(Output::parse(text).is_err(), "{text}");
         }
     }

@@ -1,5 +1,6 @@
 //! One JSON object a line, for programs.
 
+use dockerfile::{Diagnostic, Sources};
 use serde_json::{Value, json};
 use solver::{Event, Stream};
 
@@ -46,6 +47,12 @@ impl Json {
             Event::Warning { message } => json!({"event": "warning", "message": message}),
         }
     }
+}
+
+/// A finding of the Dockerfile.
+pub(super) fn warning(found: &Diagnostic, sources: &Sources) -> Value {
+    let (file, line) = sources.line_column(found.span).map(|(file, line, _)| (file, line)).unzip();
+    json!({"event": "warning", "rule": found.rule, "message": found.message, "file": file, "line": line})
 }
 
 fn stream_name(stream: Stream) -> &'static str {

@@ -6,6 +6,7 @@ mod rawjson;
 mod transfer;
 mod tty;
 
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
@@ -13,11 +14,12 @@ use std::time::Duration;
 
 use dockerfile::{Diagnostic, Severity, Sources};
 use plan::Plan;
+use serde_json::json;
 use solver::{Event, Outcome, Solution};
 
 pub(crate) use transfer::Transfer;
 
-use crate::command::Results;
+use crate::command::{Image, Results};
 use crate::error::Failure;
 use crate::terminal;
 use crate::timings::Timings;
@@ -109,14 +111,26 @@ pub(crate) fn begun(mode: Mode, plan: &Plan, timings: &Timings, findings: &[Diag
     }
 }
 
-/// Draws warnings for people.
+/// Shows warnings.
 pub(crate) fn warnings(mode: Mode, findings: &[Diagnostic], sources: &Sources) {
-    if matches!(mode, Mode::Quiet | Mode::Json | Mode::RawJson) {
+    if matches!(mode, Mode::Quiet | Mode::RawJson) {
         return;
     }
     for warning in findings.iter().filter(|d| d.severity == Severity::Warning) {
-        terminal::note(&warning.render(sources, terminal::color()));
+        terminal::note(&match mode {
+            Mode::Json => json::warning(warning, sources).to_string(),
+            _ => warning.render(sources, terminal::color()),
+        });
     }
+}
+
+/// Tells programs that the build failed; what people are told is left to the caller.
+pub(crate) fn failed(mode: Mode, failure: Failure) -> Result<ExitCode, Failure> {
+    if mode != Mode::Json {
+        return Err(failure);
+    }
+    terminal::note(&json!({"event": "error", "message": failure.message(), "text": failure.to_string()}).to_string());
+    Ok(ExitCode::from(failure.code))
 }
 
 /// Shows that outputs are written while `work` does so.
@@ -172,6 +186,14 @@ pub(crate) fn summary(mode: Mode, solution: &Solution, results: &Results, elapse
     let count = |wanted: fn(&Outcome) -> bool| solution.vertices.iter().filter(|v| wanted(&v.outcome)).count();
     let hit = count(|o| *o == Outcome::Hit);
     let run = count(|o| matches!(o, Outcome::Ran | Outcome::Unchanged));
+    if mode == Mode::Json {
+        let image = results.image.as_ref().map(Image::id);
+        let done = json!({
+            "event": "done", "seconds": elapsed.as_secs_f64(), "run": run, "cached": hit, "image": image,
+            "written": results.written,
+        });
+        return terminal::note(&done.to_string());
+    }
     if let Some(image) = &results.image {
         let what = if image.config.is_some() { "image" } else { "index" };
         terminal::note(&format!("{what} {}", image.id()));

@@ -197,3 +197,65 @@ fn what_no_epoch_can_be_is_refused() {
     env.build_with(DOCKERFILE, &both).fails(2, &["true for one output and false for another"]);
     env.build_with(DOCKERFILE, &["-o", "type=local,dest=x,rewrite-timestamp=true"]).fails(2, &["is for images"]);
 }
+
+#[test]
+fn what_cannot_be_written_is_said_before_anything_runs() {
+    let env = TestEnv::with_busybox();
+    env.file("file", "");
+    let text = "FROM busybox\nRUN echo ran\n";
+    let refused = |flags: &[&str], code: i32, parts: &[&str]| {
+        env.file("Dockerfile", text);
+        let ran = env.kiln(["build", "--progress=plain"].into_iter().chain(flags.iter().copied()).chain(["."]));
+        assert!(!ran.fails(code, parts).stderr.contains("RUN"), "{flags:?}");
+    };
+    refused(&["--push"], 2, &["--push needs a name to push to", "--tag"]);
+    refused(&["-o", "type=registry"], 2, &["--output type=registry needs a name to push to", "name="]);
+    refused(&["-o", "type=image,push=1"], 2, &["--output type=image,push=1 needs a name"]);
+    refused(&["-o", "type=image,push=yes"], 2, &["`push=yes`: expected true or false"]);
+    refused(&["-o", "type=image,dest=x"], 2, &["type=image writes no file"]);
+    refused(&["--iidfile", "none/id"], 1, &["--iidfile: none cannot be written to"]);
+    refused(&["--metadata-file", "."], 1, &["--metadata-file: . is a directory"]);
+    refused(&["-o", "type=oci,dest=none/x.tar"], 1, &["type=oci,dest=none/x.tar: none cannot be written to"]);
+    refused(&["-o", "file/out"], 1, &["--output file/out: file is not a directory"]);
+}
+
+#[test]
+fn what_is_empty_is_not_given() {
+    let env = env();
+    let empty =
+        ["-f", "--target", "--iidfile", "--metadata-file", "--shm-size", "-o", "--platform", "--label", "--build-arg"];
+    let flags: Vec<&str> = empty.iter().flat_map(|flag| [*flag, ""]).collect();
+    env.build_with(DOCKERFILE, &flags).ok();
+    env.build_with(DOCKERFILE, &["--build-arg", "=x"]).fails(2, &["--build-arg =x: the name is empty"]);
+    env.build_with(DOCKERFILE, &["--annotation", "a"]).fails(2, &["--annotation a: expected NAME=VALUE"]);
+}
+
+#[test]
+fn flags_of_before_buildkit_are_honored_or_refused() {
+    let env = env();
+    env.build_with(DOCKERFILE, &["--rm", "--rm=true", "--force-rm", "--compress", "--isolation=default"]).ok();
+    for flags in
+        [&["--rm=false"][..], &["--squash"], &["-m", "1g"], &["--cpuset-cpus", "0"], &["--security-opt", "x"], &["-D"]]
+    {
+        env.build_with(DOCKERFILE, flags).fails(2, &["is not supported: "]);
+    }
+}
+
+#[test]
+fn the_environment_says_the_platform_and_the_limit_or_is_refused() {
+    let env = env();
+    env.file("Dockerfile", DOCKERFILE);
+    let build = |name: &str, value: &str, flags: &[&str]| {
+        let words = ["build", "-t", "test"].into_iter().chain(flags.iter().copied()).chain(["."]);
+        crate::environment::ran(env.command(words).env(name, value).output().expect("kiln starts"))
+    };
+    let architecture = || env.inspect("test")["Architecture"].clone();
+    build("DOCKER_DEFAULT_PLATFORM", "linux/s390x", &[]).ok();
+    assert_eq!(architecture(), "s390x");
+    build("DOCKER_DEFAULT_PLATFORM", "linux/s390x", &["--platform", "local"]).ok();
+    assert_eq!(architecture(), image::Platform::host().architecture);
+    build("DOCKER_DEFAULT_PLATFORM", "a/b/c/d", &[]).fails(2, &["DOCKER_DEFAULT_PLATFORM"]);
+    build("KILN_KEEP_STORAGE", "much", &[]).fails(2, &["KILN_KEEP_STORAGE: `much` is not a size"]);
+    env.build_with(DOCKERFILE, &["--platform", "linux/amd46"])
+        .fails(2, &["linux/amd46", "did you mean `linux/amd64`?"]);
+}

@@ -179,3 +179,22 @@ fn timings_show_phases_and_parts_of_steps() {
     let has = |phase: &str, of_step: bool| spans.iter().any(|s| s["phase"] == phase && s["vertex"].is_u64() == of_step);
     assert!(has("parse", false) && has("command", true), "{spans:?}");
 }
+
+#[test]
+fn json_progress_is_nothing_but_json() {
+    let env = TestEnv::with_busybox();
+    let events = |text: &str, code: i32| -> Vec<serde_json::Value> {
+        let ran = env.build_with(text, &["--progress=json"]).fails(code, &[]);
+        ran.stderr.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+    };
+    let built = events("from busybox\nRUN echo a\nMAINTAINER x\n", 0);
+    let find = |events: &[serde_json::Value], kind: &str| events.iter().find(|e| e["event"] == kind).cloned();
+    let warning = find(&built, "warning").expect("a warning");
+    assert!(warning["rule"].is_string() && warning["line"].is_u64(), "{warning}");
+    let done = built.last().expect("an event");
+    assert_eq!((&done["event"], &done["run"], &done["cached"]), (&"done".into(), &1.into(), &0.into()));
+    let failed = events("FROM busybox\nRUN exit 3\n", 1);
+    let error = failed.last().expect("an event");
+    assert!(error["message"].as_str().is_some_and(|text| text.contains("exit code: 3")), "{error}");
+    assert_eq!(find(&events("FRM busybox\n", 1), "error").expect("an error")["event"], "error");
+}

@@ -117,3 +117,23 @@ fn containers_stay_until_they_are_removed() {
     assert_eq!(env.kiln(["ps", "-aq"]).ok().stdout, "");
     env.kiln(["rm", "kept"]).fails(1, &["no such container: kept"]);
 }
+
+#[test]
+fn what_stands_after_the_image_is_the_containers() {
+    let env = TestEnv::with_busybox();
+    env.build("FROM busybox\nENTRYPOINT [\"echo\"]\n").ok();
+    let said = |words: &[&str]| env.kiln(["run", "--rm", "test"].iter().chain(words).copied()).ok().stdout;
+    assert_eq!(said(&["--version", "-u", "root", "--", "--rm"]), "--version -u root -- --rm\n");
+    assert_eq!(said(&["--", "x"]), "-- x\n");
+}
+
+#[test]
+fn options_that_kiln_has_not_are_refused_by_name() {
+    let env = TestEnv::with_busybox();
+    for words in [&["-d"][..], &["-p", "80:80"], &["--mount", "type=bind"], &["--env-file=x"], &["--privileged"]] {
+        let name = words[0].split('=').next().unwrap_or_default();
+        let said = format!("{name} is not supported: ");
+        env.kiln(["run"].iter().chain(words).chain(&["busybox", "true"]).copied()).fails(125, &[&said]);
+    }
+    env.kiln(["run", "--entrypoin", "x", "busybox"]).fails(125, &["--entrypoin", "--entrypoint"]);
+}

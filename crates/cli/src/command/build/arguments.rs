@@ -1,7 +1,8 @@
 //! The flags of `kiln build`: those of `docker buildx build`, honored or refused with a reason.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use image::{Platform, Reference};
@@ -14,9 +15,9 @@ use super::http;
 use super::secrets::SecretSources;
 use super::ssh::AgentSources;
 use crate::error::Failure;
-use crate::output::{Output, OutputKind};
+use crate::output::{self, Output, OutputKind};
 use crate::progress::Mode;
-use crate::{resolve, settings};
+use crate::{collect, resolve, settings};
 
 #[derive(Args, Debug)]
 #[command(args_override_self = true)]
@@ -38,9 +39,9 @@ pub(crate) struct Arguments {
     /// Another context: a directory, a git repository, the URL of a file, docker-image://REF or oci-layout://PATH[:TAG|@DIGEST] (repeatable)
     #[arg(long, value_name = "NAME=VALUE")]
     build_context: Vec<String>,
-    /// Platform to build for; several give an index of images (repeatable, or with commas)
+    /// Platform to build for; several give an index of images (repeatable, or with commas) [default: DOCKER_DEFAULT_PLATFORM, else this machine's]
     #[arg(long, value_delimiter = ',')]
-    platform: Vec<Platform>,
+    platform: Vec<String>,
     /// Run every step again
     #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", hide_default_value = true, hide_possible_values = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     no_cache: bool,
@@ -88,10 +89,10 @@ pub(crate) struct Arguments {
     ssh: Vec<String>,
     /// Write the image id to a file
     #[arg(long, value_name = "FILE")]
-    iidfile: Option<PathBuf>,
+    iidfile: Option<OsString>,
     /// Write what was built to a file, as JSON
     #[arg(long, value_name = "FILE")]
-    metadata_file: Option<PathBuf>,
+    metadata_file: Option<OsString>,
     /// How to show progress: auto, tty, plain, json, rawjson or quiet [default: BUILDKIT_PROGRESS, else auto]
     #[arg(long, value_name = "MODE")]
     progress: Option<String>,
@@ -134,6 +135,79 @@ struct Refused {
     sbom: Vec<String>,
     #[arg(long, hide = true)]
     builder: Vec<String>,
+    #[command(flatten)]
+    legacy: Legacy,
+}
+
+/// Flags of `docker build` from before BuildKit.
+#[derive(Args, Debug)]
+struct Legacy {
+    /// Nothing is left of a step that could be removed.
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    rm: Option<bool>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    force_rm: Option<bool>,
+    /// Nothing is sent that could be compressed.
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    compress: Option<bool>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    squash: Option<bool>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    disable_content_trust: Option<bool>,
+    #[arg(short = 'D', long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    debug: Option<bool>,
+    #[arg(short, long, hide = true)]
+    memory: Option<String>,
+    #[arg(long, hide = true)]
+    memory_swap: Option<String>,
+    #[arg(short, long, hide = true)]
+    cpu_shares: Option<String>,
+    #[arg(long, hide = true)]
+    cpu_period: Option<String>,
+    #[arg(long, hide = true)]
+    cpu_quota: Option<String>,
+    #[arg(long, hide = true)]
+    cpuset_cpus: Option<String>,
+    #[arg(long, hide = true)]
+    cpuset_mems: Option<String>,
+    #[arg(long, hide = true)]
+    isolation: Option<String>,
+    #[arg(long, hide = true)]
+    security_opt: Vec<String>,
+}
+
+impl Legacy {
+    /// Returns the flags that ask for something else than what happens anyway, and why that is not done.
+    fn refused(&self) -> [(&'static str, bool, &'static str); 13] {
+        const LIMITS: &str = "steps have the limits of kiln: start kiln in the cgroup you want";
+        [
+            ("--rm=false", self.rm == Some(false), "a step leaves no container that could be kept"),
+            ("--squash", self.squash == Some(true), "each instruction that changes files makes a layer"),
+            (
+                "--disable-content-trust=false",
+                self.disable_content_trust == Some(false),
+                "signatures of images are not checked: name base images by their digests",
+            ),
+            ("--debug", self.debug == Some(true), "KILN_LOG=debug shows what kiln does"),
+            ("--memory", self.memory.is_some(), LIMITS),
+            ("--memory-swap", self.memory_swap.is_some(), LIMITS),
+            ("--cpu-shares", self.cpu_shares.is_some(), LIMITS),
+            ("--cpu-period", self.cpu_period.is_some(), LIMITS),
+            ("--cpu-quota", self.cpu_quota.is_some(), LIMITS),
+            ("--cpuset-cpus", self.cpuset_cpus.is_some(), LIMITS),
+            ("--cpuset-mems", self.cpuset_mems.is_some(), LIMITS),
+            (
+                "--isolation",
+                self.isolation.as_deref().is_some_and(|value| !matches!(value, "" | "default")),
+                "it is for Windows, and kiln builds on Linux",
+            ),
+            (
+                "--security-opt",
+                !self.security_opt.is_empty(),
+                "RUN --security=insecure with --allow security.insecure asks for more privileges",
+            ),
+        ]
+    }
 }
 
 impl Refused {
@@ -148,7 +222,7 @@ impl Refused {
             ),
             ("--builder", !self.builder.is_empty(), "kiln has no builder instances: it builds by itself"),
         ];
-        for (flag, given, why) in refused {
+        for (flag, given, why) in refused.into_iter().chain(self.legacy.refused()) {
             if given {
                 return Err(Failure::new(format!("{flag} is not supported: {why}")).code(2));
             }
@@ -228,27 +302,29 @@ impl Arguments {
     /// Checks every flag before anything is read or written.
     pub(crate) fn check(self) -> Result<Options, Failure> {
         self.refused.check()?;
+        let given = |texts: &[String]| texts.iter().filter(|text| !text.is_empty()).cloned().collect::<Vec<_>>();
+        let some = |text: Option<String>| text.filter(|text| !text.is_empty());
         let tags = self.tag.iter().map(|t| resolve::tag_name(t)).collect::<Result<Vec<_>, _>>()?;
-        let mut outputs = self.output.iter().map(|o| Output::parse(o)).collect::<Result<Vec<_>, _>>()?;
+        let mut outputs = given(&self.output).iter().map(|o| Output::parse(o)).collect::<Result<Vec<_>, _>>()?;
         if self.push {
             outputs.push(Output::push());
         }
-        if self.push && tags.is_empty() {
-            return Err(Failure::new("--push needs a name to push to").help("give one with --tag").code(2));
-        }
-        let platforms = distinct(self.platform);
+        outputs.iter().try_for_each(|output| output.check(&tags))?;
+        let (iidfile, metadata_file) = (file("--iidfile", self.iidfile)?, file("--metadata-file", self.metadata_file)?);
+        let platforms = distinct(settings::platforms(&self.platform)?);
         if platforms.len() > 1 && outputs.iter().any(|o| o.kind == OutputKind::Docker) {
             let failure = Failure::new("--output type=docker holds an image for one platform, and there are several");
             return Err(failure.help("type=oci holds them all").code(2));
         }
-        let build_args = build_args(&self.build_arg);
+        let build_args = build_args(&given(&self.build_arg))?;
+        collect::check_limit()?;
         let contexts = self.build_context.iter().map(|c| context(c)).collect::<Result<BTreeMap<_, _>, _>>()?;
         let network = network(&self.network)?;
         let entitlements = entitlements::granted(&self.allow, network)?;
         let limits = Limits {
             add_hosts: self.add_host.iter().map(|h| host(h)).collect::<Result<_, _>>()?,
             ulimits: self.ulimit.iter().map(|u| ulimit(u)).collect::<Result<_, _>>()?,
-            shm_size: self.shm_size.as_deref().map(bytes).transpose()?,
+            shm_size: some(self.shm_size).as_deref().map(bytes).transpose()?,
         };
         let call = match &self.call {
             Some(call) => Call::parse(call)?,
@@ -257,9 +333,9 @@ impl Arguments {
         Ok(Options {
             call,
             plan: plan::Options {
-                target: self.target,
+                target: some(self.target),
                 build_args,
-                labels: pairs("--label", &self.label)?,
+                labels: pairs("--label", &given(&self.label))?,
                 contexts: contexts.iter().map(|(name, value)| (name.clone(), named_context(name, value))).collect(),
                 platforms,
                 build_platform: Platform::host(),
@@ -270,13 +346,13 @@ impl Arguments {
                 limits,
             },
             context: self.context,
-            file: self.file,
+            file: some(self.file),
             tags,
             contexts,
-            annotations: annotations(&self.annotation)?,
+            annotations: annotations(&given(&self.annotation))?,
             pull: self.pull,
-            iidfile: self.iidfile,
-            metadata_file: self.metadata_file,
+            iidfile,
+            metadata_file,
             progress: if self.quiet { Mode::Quiet } else { progress(self.progress)? },
             timings: self.timings,
             require_cache: self.require_cache,
@@ -288,6 +364,13 @@ impl Arguments {
             agents: AgentSources::parse(&self.ssh)?,
         })
     }
+}
+
+/// Reads the name of a file that is written at the end: it must be possible to.
+fn file(flag: &str, name: Option<OsString>) -> Result<Option<PathBuf>, Failure> {
+    let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(None) };
+    output::check_file(flag, Path::new(&name))?;
+    Ok(Some(name.into()))
 }
 
 /// Returns what `rewrite-timestamp` of all outputs comes to: they share one image.
@@ -308,20 +391,21 @@ fn distinct(platforms: Vec<Platform>) -> Vec<Platform> {
 }
 
 /// `NAME=VALUE`, or `NAME` from the environment; unset there, it is not passed.
-fn build_arg(text: &str) -> Option<(String, String)> {
+fn build_arg(text: &str) -> Result<Option<(String, String)>, Failure> {
     match text.split_once('=') {
-        Some((name, value)) => Some((name.to_owned(), value.to_owned())),
-        None => std::env::var(text).ok().map(|value| (text.to_owned(), value)),
+        Some(("", _)) => Err(Failure::new(format!("--build-arg {text}: the name is empty")).code(2)),
+        Some((name, value)) => Ok(Some((name.to_owned(), value.to_owned()))),
+        None => Ok(std::env::var(text).ok().map(|value| (text.to_owned(), value))),
     }
 }
 
 /// Reads `--build-arg`; `SOURCE_DATE_EPOCH` of the environment is one of its own accord, as with buildx.
-fn build_args(flags: &[String]) -> BTreeMap<String, String> {
-    let mut args: BTreeMap<_, _> = flags.iter().filter_map(|a| build_arg(a)).collect();
+fn build_args(flags: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    let mut args: BTreeMap<_, _> = flags.iter().filter_map(|a| build_arg(a).transpose()).collect::<Result<_, _>>()?;
     if let Some(epoch) = settings::non_empty(plan::EPOCH_ARGUMENT) {
         args.entry(plan::EPOCH_ARGUMENT.to_owned()).or_insert(epoch);
     }
-    args
+    Ok(args)
 }
 
 fn pairs(flag: &str, texts: &[String]) -> Result<Vec<(String, String)>, Failure> {
@@ -337,6 +421,9 @@ fn pairs(flag: &str, texts: &[String]) -> Result<Vec<(String, String)>, Failure>
 
 /// Reads `--annotation`. As with buildx, a word before a colon says what is annotated: the manifest, unless it says otherwise.
 fn annotations(texts: &[String]) -> Result<Vec<(String, String)>, Failure> {
+    if let Some(text) = texts.iter().find(|text| !text.contains('=')) {
+        return Err(Failure::new(format!("--annotation {text}: expected NAME=VALUE")).code(2));
+    }
     let mut annotations = pairs("--annotation", texts)?;
     for (name, _) in &mut annotations {
         if let Some((place, key)) = name.split_once(':') {

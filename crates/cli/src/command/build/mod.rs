@@ -48,7 +48,8 @@ impl Arguments {
         }
         let timings = Arc::new(Timings::begin());
         let (mode, wanted) = (options.progress, options.timings);
-        build(options, root, &timings).inspect_err(|_| timings.show(mode, wanted))
+        let ended = build(options, root, &timings).inspect_err(|_| timings.show(mode, wanted));
+        ended.or_else(|failure| progress::failed(mode, failure))
     }
 }
 

@@ -117,7 +117,7 @@ pub(super) fn needs_digest(options: &Options) -> bool {
 fn name(options: &Options, store: &Store, draft: &Draft, results: &mut Results) -> Result<Option<DraftId>, Failure> {
     let mut names = options.tags.clone();
     for output in options.outputs.iter().filter(|output| output.kind == OutputKind::Image) {
-        names.extend(output.names(&options.tags)?);
+        names.extend_from_slice(output.names(&options.tags));
     }
     if names.is_empty() {
         return Ok(None);
