@@ -139,7 +139,7 @@ fn equal_steps_with_a_cache_all_run_once() {
     env.build_with(&other, &["--build-arg", "BUILDKIT_CACHE_MOUNT_NS=n"]).ok();
     assert_eq!(env.sh("cat /count"), "1\n");
     let explained = env.kiln(["explain"]).ok().stdout;
-    assert!(explained.contains("cache /n changed: b -> n/b"), "{explained}");
+    assert!(explained.contains("cache /n changed: `b` → `n/b`"), "{explained}");
 }
 
 #[test]
