@@ -133,23 +133,23 @@ pub(crate) use libc::sock_filter as Instruction;
 
 /// Installs a seccomp filter for this process and those it will make.
 pub(crate) fn install_filter(program: &[Instruction]) -> io::Result<()> {
-    let length = u16::try_from(program.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
-    let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
-    // SAFETY: the kernel copies `len` instructions from `filter`, which it only reads.
-    check(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) }).map(drop)
+    set_filter(program, 0).map(drop)
 }
 
 /// Like [`install_filter`]; whoever holds the descriptor is told of calls that the filter answers with
 /// `SECCOMP_RET_USER_NOTIF`, and decides what becomes of them.
 pub(crate) fn install_filter_with_listener(program: &[Instruction]) -> io::Result<OwnedFd> {
+    let listener = set_filter(program, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)?;
+    // SAFETY: with that flag the result is a descriptor, which nothing else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(listener as RawFd) })
+}
+
+/// `seccomp(2)` with `SECCOMP_SET_MODE_FILTER`.
+fn set_filter(program: &[Instruction], flags: c_ulong) -> io::Result<i64> {
     let length = u16::try_from(program.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
     let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
-    let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
-    // SAFETY: as above; the result is a descriptor that nothing else owns.
-    unsafe {
-        let fd = check(libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program))?;
-        Ok(OwnedFd::from_raw_fd(fd as RawFd))
-    }
+    // SAFETY: the kernel copies `len` instructions from `filter`, which it only reads.
+    check(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) })
 }
 
 /// A system call that waits for whoever listens to its filter.
