@@ -93,11 +93,14 @@ impl Drop for Docker {
 
 pub(crate) struct Buildah {
     root: PathBuf,
+    /// Where it has its cache mounts, which must be new as kiln's are.
+    temporary: PathBuf,
 }
 
 impl Buildah {
     pub(crate) fn new(place: &Path, base: &Path) -> Result<Self> {
-        let buildah = Self { root: place.join("buildah") };
+        let buildah = Self { root: place.join("buildah"), temporary: place.join("buildah-tmp") };
+        std::fs::create_dir_all(&buildah.temporary)?;
         let context = place.join("buildah-base");
         std::fs::create_dir_all(&context)?;
         std::fs::copy(base, context.join("busybox.tar"))?;
@@ -112,6 +115,7 @@ impl Buildah {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut buildah = command("buildah", ["--storage-driver=vfs"]);
         buildah.arg("--root").arg(&self.root).arg("--runroot").arg(self.root.with_extension("run")).args(arguments);
+        buildah.env("TMPDIR", &self.temporary);
         buildah
     }
 }
