@@ -3,6 +3,7 @@
 mod build;
 mod builds;
 mod containers;
+mod deferred;
 mod du;
 mod explain;
 mod history;
@@ -30,6 +31,7 @@ use clap::{Parser, Subcommand};
 
 use crate::error::Failure;
 use crate::terminal;
+use deferred::Deferred;
 
 /// Builds OCI images from Dockerfiles, and runs them. No daemon, no setup.
 #[derive(Debug, Parser)]
@@ -45,45 +47,45 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Build an image from a Dockerfile
-    Build(Box<build::Arguments>),
+    Build(Deferred<build::Arguments>),
     /// Find what works in a Dockerfile but is not meant
-    Lint(lint::Arguments),
+    Lint(Deferred<lint::Arguments>),
     /// Run a command in a new container of an image
-    Run(Box<run::Arguments>),
+    Run(Deferred<run::Arguments>),
     /// Fetch an image from a registry
-    Pull(pull::Arguments),
+    Pull(Deferred<pull::Arguments>),
     /// Send an image to a registry
-    Push(push::Arguments),
+    Push(Deferred<push::Arguments>),
     /// Write images to a tar archive
-    Save(save::Arguments),
+    Save(Deferred<save::Arguments>),
     /// Read images from a tar archive or an OCI layout
-    Load(load::Arguments),
+    Load(Deferred<load::Arguments>),
     /// Make an image from a root filesystem tar
-    Import(import::Arguments),
+    Import(Deferred<import::Arguments>),
     /// List images
-    Images(images::Arguments),
+    Images(Deferred<images::Arguments>),
     /// Give an image another name
-    Tag(tag::Arguments),
+    Tag(Deferred<tag::Arguments>),
     /// Remove names of images
-    Rmi(rmi::Arguments),
+    Rmi(Deferred<rmi::Arguments>),
     /// Show all that is known of an image, as JSON
-    Inspect(inspect::Arguments),
+    Inspect(Deferred<inspect::Arguments>),
     /// Show how an image came to be
-    History(history::Arguments),
+    History(Deferred<history::Arguments>),
     /// Show why each step of a build ran, or did not
-    Explain(explain::Arguments),
+    Explain(Deferred<explain::Arguments>),
     /// List builds that ran something
-    Builds(builds::Arguments),
+    Builds(Deferred<builds::Arguments>),
     /// Show what takes room in the store, and why it is kept
-    Du(du::Arguments),
+    Du(Deferred<du::Arguments>),
     /// Free room in the store: what nothing reaches, and cache that was not used for long
-    Prune(prune::Arguments),
+    Prune(Deferred<prune::Arguments>),
     /// List containers
-    Ps(containers::PsArguments),
+    Ps(Deferred<containers::PsArguments>),
     /// Remove containers
-    Rm(containers::RmArguments),
+    Rm(Deferred<containers::RmArguments>),
     /// Show what this machine lets kiln do, and where things are
-    Info(info::Arguments),
+    Info(Deferred<info::Arguments>),
 }
 
 /// Reads the command line, runs the command, prints what went wrong.
@@ -105,26 +107,26 @@ pub(crate) fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let root = arguments.root;
     match arguments.command {
-        Command::Build(command) => command.run(root),
-        Command::Lint(command) => command.run(root),
-        Command::Run(command) => command.run(root),
-        Command::Pull(command) => command.run(root),
-        Command::Push(command) => command.run(root),
-        Command::Save(command) => command.run(root),
-        Command::Load(command) => command.run(root),
-        Command::Import(command) => command.run(root),
-        Command::Images(command) => command.run(root),
-        Command::Tag(command) => command.run(root),
-        Command::Rmi(command) => command.run(root),
-        Command::Inspect(command) => command.run(root),
-        Command::History(command) => command.run(root),
-        Command::Explain(command) => command.run(root),
-        Command::Builds(command) => command.run(root),
-        Command::Du(command) => command.run(root),
-        Command::Prune(command) => command.run(root),
-        Command::Ps(command) => command.run(root),
-        Command::Rm(command) => command.run(root),
-        Command::Info(command) => command.run(root),
+        Command::Build(command) => command.0.run(root),
+        Command::Lint(command) => command.0.run(root),
+        Command::Run(command) => command.0.run(root),
+        Command::Pull(command) => command.0.run(root),
+        Command::Push(command) => command.0.run(root),
+        Command::Save(command) => command.0.run(root),
+        Command::Load(command) => command.0.run(root),
+        Command::Import(command) => command.0.run(root),
+        Command::Images(command) => command.0.run(root),
+        Command::Tag(command) => command.0.run(root),
+        Command::Rmi(command) => command.0.run(root),
+        Command::Inspect(command) => command.0.run(root),
+        Command::History(command) => command.0.run(root),
+        Command::Explain(command) => command.0.run(root),
+        Command::Builds(command) => command.0.run(root),
+        Command::Du(command) => command.0.run(root),
+        Command::Prune(command) => command.0.run(root),
+        Command::Ps(command) => command.0.run(root),
+        Command::Rm(command) => command.0.run(root),
+        Command::Info(command) => command.0.run(root),
     }
 }
 
