@@ -13,6 +13,7 @@ mod progress;
 mod resolve;
 mod settings;
 mod signals;
+mod sync;
 mod terminal;
 mod timings;
 
@@ -21,5 +22,5 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // A box or a user namespace starts by executing this program again; nothing may happen before that is sorted out.
     sandbox::init();
-    command::main()
+    sync::init().unwrap_or_else(command::main)
 }

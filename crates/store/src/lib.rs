@@ -76,6 +76,7 @@ pub use partial::{Download, PartialBlob};
 pub use record::{Record, RecordInput, RecordKey};
 pub use reference::Target;
 pub use scratch::Scratch;
+pub use sync::sync_left;
 pub use tree::Tree;
 pub use unpack::layer_flavor;
 pub use verify::Problem;

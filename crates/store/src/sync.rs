@@ -2,20 +2,25 @@
 //!
 //! Before a process gives anything a name, it puts a *mark* into `dirty/`: an empty file named after this boot of the
 //! machine, locked while the process lives. [`Store::sync`] brings everything to the disk with one `syncfs` and takes
-//! the marks away that it covered. So a mark of an earlier boot says that names given after it may stand for data that
-//! was lost: they are verified when the store is next opened ([`crate::recover`]). A clean store has no `dirty/`.
+//! the marks away that it covered; [`sync_left`] does so for a process that did not wait for it. So a mark of an earlier boot
+//! says that names given after it may stand for data that was lost: they are verified when the store is next opened
+//! ([`crate::recover`]). A clean store has no `dirty/`.
 //!
 //! Filesystems with a journal keep the order of names: a mark is on the disk before the names it stands for. The boot
 //! is in its name, since the data of a small file may come late.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::files::random_hex;
+use crate::files::{Dir, random_hex};
 use crate::lock::{Held, lock};
-use crate::{Result, Store, fault, recover};
+use crate::{Error, Result, Store, fault, recover};
 
 const DIRTY: &str = "dirty";
+
+/// Takes the place of the boot in the name of a mark when the disk did not take what it stands for: no boot is called so.
+const LOST: &str = "lost";
 
 /// So many bytes take longer to be written than it takes to start a thread for it.
 const MANY: u64 = 32 << 20;
@@ -50,13 +55,13 @@ impl Store {
     pub fn sync(&self) -> Result<()> {
         // From here on, whoever writes makes a new mark: the old one covers only what has its name.
         let Some(mark) = self.inner.marks.write().take() else { return Ok(()) };
-        let covered = self.marks_of_dead()?;
-        if let Err(error) = self.sync_filesystem() {
+        let covered = marks_of_dead(self.dir())?;
+        if let Err(error) = sync_filesystem(self.dir()) {
             self.inner.marks.write().get_or_insert(mark);
             return Err(error);
         }
         self.dir().unlink(&mark.name)?;
-        self.remove_marks(&covered)
+        remove_marks(self.dir(), &covered)
     }
 
     /// Begins to bring to the disk what was written so far if `size` bytes of it are many: who syncs at the end of a build then has less to
@@ -113,32 +118,6 @@ impl Store {
         Ok(Mark { name, _lock: file })
     }
 
-    fn sync_filesystem(&self) -> Result<()> {
-        let synced = fault::point().and_then(|()| Ok(rustix::fs::syncfs(self.dir().fd())?));
-        synced.map_err(self.dir().fails("sync", "."))
-    }
-
-    /// Returns the marks that nobody holds any more.
-    fn marks_of_dead(&self) -> Result<Vec<String>> {
-        let mut names = Vec::new();
-        for name in self.dir().list(DIRTY)? {
-            let name = format!("{DIRTY}/{name}");
-            // Shared: others who look at the same time are not to be taken for its holder.
-            if let Some(file) = self.dir().open_file(&name)?
-                && file.try_lock_shared().is_ok()
-            {
-                drop(Held::new(file));
-                names.push(name);
-            }
-        }
-        Ok(names)
-    }
-
-    fn remove_marks(&self, names: &[String]) -> Result<()> {
-        names.iter().try_for_each(|name| self.dir().unlink(name).map(drop))?;
-        self.dir().rmdir(DIRTY).map(drop)
-    }
-
     /// Verifies what a power loss may have taken, once.
     pub(crate) fn recover_if_unclean(&self) -> Result<()> {
         if !self.dir().exists(DIRTY) || self.marks_before_boot()?.is_empty() {
@@ -148,14 +127,14 @@ impl Store {
         let marks = self.marks_before_boot()?;
         let mut since = i64::MAX;
         for mark in &marks {
-            since = since.min(self.dir().stat(mark)?.map_or(0, |stat| stat.st_ctime));
+            since = since.min(self.dir().stat(mark)?.map_or(0, |stat| stat.st_mtime));
         }
         if marks.is_empty() {
             return Ok(());
         }
         recover::verify_since(self, since)?;
-        self.sync_filesystem()?;
-        self.remove_marks(&marks)
+        sync_filesystem(self.dir())?;
+        remove_marks(self.dir(), &marks)
     }
 
     /// Returns the marks of an earlier boot. On a shared disk another machine has another boot, and holds its marks.
@@ -165,8 +144,55 @@ impl Store {
         if !self.dir().list(DIRTY)?.iter().any(|name| foreign(&format!("{DIRTY}/{name}"))) {
             return Ok(Vec::new());
         }
-        Ok(self.marks_of_dead()?.into_iter().filter(foreign).collect())
+        Ok(marks_of_dead(self.dir())?.into_iter().filter(foreign).collect())
     }
+}
+
+/// Brings to the disk what processes have written to the store at `root` that have ended without [`Store::sync`], for whoever did not want
+/// to wait for it. Takes no lock: nobody waits for this either. What cannot be written is lost as by a power loss: whatever is
+/// younger than the marks is verified when the store is next opened.
+///
+/// # Errors
+/// If there is no store, or what was written has not come to the disk.
+pub fn sync_left(root: &Path) -> Result<()> {
+    let dir = Dir::open(root).map_err(|source| Error::Open { root: root.to_owned(), source })?;
+    let covered = marks_of_dead(&dir)?;
+    if covered.is_empty() {
+        return Ok(());
+    }
+    if let Err(error) = sync_filesystem(&dir) {
+        for mark in &covered {
+            dir.rename(mark, &format!("{DIRTY}/{LOST}_{}", random_hex::<8>()?))?;
+        }
+        return Err(error);
+    }
+    remove_marks(&dir, &covered)
+}
+
+fn sync_filesystem(dir: &Dir) -> Result<()> {
+    let synced = fault::point().and_then(|()| Ok(rustix::fs::syncfs(dir.fd())?));
+    synced.map_err(dir.fails("sync", "."))
+}
+
+/// Returns the marks that nobody holds any more.
+fn marks_of_dead(dir: &Dir) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for name in dir.list(DIRTY)? {
+        let name = format!("{DIRTY}/{name}");
+        // Shared: others who look at the same time are not to be taken for its holder.
+        if let Some(file) = dir.open_file(&name)?
+            && file.try_lock_shared().is_ok()
+        {
+            drop(Held::new(file));
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+fn remove_marks(dir: &Dir, names: &[String]) -> Result<()> {
+    names.iter().try_for_each(|name| dir.unlink(name).map(drop))?;
+    dir.rmdir(DIRTY).map(drop)
 }
 
 /// Returns what names this boot of the machine (random(4), `boot_id`).

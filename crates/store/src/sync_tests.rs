@@ -69,6 +69,41 @@ fn a_sync_that_fails_leaves_the_mark() {
 }
 
 #[test]
+fn what_a_process_left_is_synced_without_it() {
+    let (root, store) = new_store();
+    let other = Store::open(root.path()).unwrap();
+    store.put_fact(&key(1), b"").unwrap();
+    other.put_fact(&key(2), b"").unwrap();
+
+    sync_left(root.path()).unwrap();
+    assert_eq!(marks(root.path()).len(), 2, "both still write");
+    drop(store);
+    sync_left(root.path()).unwrap();
+    assert_eq!(marks(root.path()).len(), 1);
+    drop(other);
+    sync_left(root.path()).unwrap();
+    assert!(!root.path().join(DIRTY).exists());
+    sync_left(root.path()).unwrap();
+    sync_left(&root.path().join("nowhere")).unwrap_err();
+}
+
+#[test]
+fn what_the_disk_did_not_take_is_verified() {
+    let (root, store) = new_store();
+    let (blob, _) = put_layer_blob(&store, &[crate::testing::file("a", 1)]);
+    drop(store);
+    fault::arm(0, fault::Fault::Fail(5));
+    sync_left(root.path()).unwrap_err();
+    assert!(!fault::disarm());
+    damage(&root.path().join("blobs/sha256").join(digest_of(&blob).unwrap().hex()));
+
+    let store = Store::open(root.path()).unwrap();
+
+    assert!(!store.has_blob(&digest_of(&blob).unwrap()));
+    assert!(!root.path().join(DIRTY).exists());
+}
+
+#[test]
 fn writers_beside_a_sync_are_always_marked() {
     let (root, store) = new_store();
     std::thread::scope(|scope| {

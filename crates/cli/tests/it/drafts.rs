@@ -127,3 +127,19 @@ fn a_draft_keeps_its_layers_until_its_name_goes() {
     assert!(!left.contains("draft") && !left.contains("layer"), "{left}");
     env.kiln(["run", "--rm", "test"]).fails(125, &["test"]);
 }
+
+/// What reads a build's output to its end waits for whatever still holds it; `ran` does.
+#[test]
+fn the_disk_is_not_waited_for() {
+    let env = TestEnv::with_busybox();
+    let marked = || env.store().join("dirty").exists();
+    assert!(!marked(), "an import waits");
+
+    env.build(DOCKERFILE).ok();
+
+    // Comes to an end, though nobody waits for it.
+    while marked() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    env.kiln(["du", "--verify"]).ok();
+}

@@ -159,9 +159,7 @@ fn the_environment_can_choose_the_mode() {
 fn timings_show_phases_and_parts_of_steps() {
     let env = TestEnv::with_busybox();
     let shown = env.build_with(DOCKERFILE, &["--timings", "--iidfile", "id"]).ok().stderr;
-    for phase in
-        ["parse", "lower", "resolve", "look up", "box", "command", "diff", "commit", "write", "assemble", "sync"]
-    {
+    for phase in ["parse", "lower", "resolve", "look up", "box", "command", "diff", "commit", "write", "assemble"] {
         assert!(shown.lines().any(|l| l.contains("ms ") && l.contains(&format!(" {phase}"))), "{phase}\n{shown}");
     }
     assert!(!env.build(DOCKERFILE).ok().stderr.contains("PHASE"));

@@ -148,6 +148,9 @@ fn build(mut options: arguments::Options, root: Option<PathBuf>, timings: &Arc<T
     if ran {
         crate::collect::automatic(&store_root);
     }
+    if results.changed {
+        crate::sync::begin(&store_root)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -70,11 +70,7 @@ pub(super) fn write(
         })?;
         results.image = Some(image(store, target)?);
     }
-    // Before what goes elsewhere is written, which is not this store's to bring to the disk.
-    let ran = solution.vertices.iter().any(|vertex| matches!(vertex.outcome, Outcome::Ran | Outcome::Unchanged));
-    if ran || results.changed {
-        timings.measure("sync", || store.sync())?;
-    }
+    results.changed |= solution.vertices.iter().any(|v| matches!(v.outcome, Outcome::Ran | Outcome::Unchanged));
     let files = || {
         let worker = LocalWorker::new(store, registry, contexts, WorkerSettings::default())?;
         targets.iter().map(|made| made.files(&worker)).collect::<Result<Vec<_>, _>>()
