@@ -43,7 +43,8 @@ class Store:
         self.env = {**os.environ, "KILN_ROOT": str(self.root)}
 
     def kiln(self, *arguments):
-        """Returns seconds, and the MB of memory."""
+        """Returns seconds, and the MB of memory. What the one before left to be written is on the disk by then."""
+        sh(["sync", "-f", str(self.root.parent)])
         return timed([KILN, *(str(argument) for argument in arguments)], env=self.env)
 
     def build(self, context, *options):

@@ -3,7 +3,7 @@
 
 Steps have the network of the machine with every tool, unless a row says otherwise. Every tool takes its turn in each
 round, so that noise of the machine meets all alike, and so does the floor: a program that does nothing but the work
-itself. Prints medians, the ratio to kiln, and the most memory that a tool took (a daemon with its children; of what ends,
+itself. What one of them leaves to be written is on the disk before the next begins; nobody's figure has it. Prints medians, the ratio to kiln, and the most memory that a tool took (a daemon with its children; of what ends,
 the largest process). Needs root. Work happens in a fresh directory on KILN_BENCH_DIR (default: a fresh ext4 in a file,
 mounted). KILN_BENCH_DEBIAN names a tar to keep the Debian of one row in.
 
@@ -22,7 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 import trees
-from machine import fresh_ext4, seconds
+from machine import fresh_ext4, seconds, sh
 from rows import Rows
 from tools import TOOLS
 
@@ -50,11 +50,13 @@ def measure(row, tools, rounds):
         for tool in tools:
             row.prepare(tool)
             tool.peak = 0
+            sh(["sync"])
             if row.unit == "ms":
                 figures[tool.name].append(seconds(lambda: row.action(tool)) * 1000)
             else:
                 figures[tool.name].append(row.action(tool))
             peaks[tool.name] = max(peaks[tool.name], tool.peak)
+        sh(["sync"])
         floor = row.floor() if row.floor else None
         if floor is not None:
             floors.append(floor * 1000 if row.unit == "ms" else floor)

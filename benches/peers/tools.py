@@ -48,6 +48,9 @@ class Kiln(Tool):
             options += ["-o", "type={},dest={}".format(*to)]
         self.do(KILN, "build", *options, context)
 
+    def forget(self):
+        sh([KILN, "prune", "--all", "--force"], env=self.env)
+
     def run(self):
         self.do(KILN, "run", "--rm", "busybox", "true")
 
@@ -71,6 +74,9 @@ class Buildah(Tool):
         if to:
             kind = {"oci": "oci-archive", "docker": "docker-archive"}[to[0]]
             self.do("buildah", *self.options, "push", "bench", f"{kind}:{to[1]}")
+
+    def forget(self):
+        sh(["buildah", *self.options, "rmi", "--prune", "--force"])
 
 
 class Podman(Tool):
@@ -123,6 +129,10 @@ class Docker(Tool):
         if to:
             # Of this version: its archive is a docker-archive whatever one wants.
             self.do(DOCKER, "save", "-o", to[1], "bench")
+
+    def forget(self):
+        sh([DOCKER, "image", "prune", "--force"], env=self.env)
+        sh([DOCKER, "builder", "prune", "--all", "--force"], env=self.env)
 
     def run(self):
         self.do(DOCKER, "run", "--rm", "--network=host", "busybox", "true")
