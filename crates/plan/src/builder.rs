@@ -103,7 +103,7 @@ mod tests {
             Cache { id: cache.to_owned(), sharing: CacheSharing::Shared, base: None, subpath: None, directory: None };
         Op::Run(Run {
             argv: vec![word.to_owned()],
-            env: Vec::new(),
+            env: crate::Environment::default(),
             proxy: Vec::new(),
             cwd: "/".to_owned(),
             user: String::new(),

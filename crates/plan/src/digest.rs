@@ -1,7 +1,9 @@
 //! The op digest.
 
 use std::fmt;
+use std::sync::Arc;
 
+use crate::environment::Environment;
 use crate::git::GitSource;
 use crate::op::{
     Cache, CacheDirectory, Chmod, Copy, CopySource, HttpSource, Mount, MountKind, Op, Run, RunNetwork, RunSecurity,
@@ -97,10 +99,7 @@ fn digest_run(fields: &mut Fields, run: &Run) {
     } = run;
     fields.text("run");
     fields.list(argv, |fields, word| fields.text(word));
-    fields.list(env, |fields, (key, value)| {
-        fields.text(key);
-        fields.text(value);
-    });
+    fields.environment(env);
     fields.text(cwd);
     fields.text(user);
     fields.text(hostname);
@@ -230,7 +229,7 @@ struct Fields {
 
 impl Fields {
     fn new() -> Self {
-        let mut fields = Self { encoded: Vec::new() };
+        let mut fields = Self { encoded: Vec::with_capacity(512) };
         fields.text("kiln op");
         fields.number(VERSION);
         fields
@@ -255,6 +254,14 @@ impl Fields {
         items.iter().for_each(|i| item(self, i));
     }
 
+    /// As a list of names and values.
+    fn environment(&mut self, environment: &Environment) {
+        self.encoded.push(b'l');
+        self.encoded.extend((environment.len() as u64).to_le_bytes());
+        self.encoded.reserve(environment.size());
+        environment.encode(variables, &mut self.encoded);
+    }
+
     fn option<T>(&mut self, value: Option<&T>, item: impl Fn(&mut Self, &T)) {
         self.encoded.push(if value.is_some() { b's' } else { b'-' });
         if let Some(value) = value {
@@ -267,6 +274,15 @@ impl Fields {
         self.encoded.extend((bytes.len() as u64).to_le_bytes());
         self.encoded.extend(bytes);
     }
+}
+
+fn variables(variables: &[Arc<(String, String)>]) -> Vec<u8> {
+    let mut fields = Fields { encoded: Vec::with_capacity(512) };
+    for variable in variables {
+        fields.text(&variable.0);
+        fields.text(&variable.1);
+    }
+    fields.encoded
 }
 
 #[cfg(test)]

@@ -4,20 +4,22 @@ use std::collections::HashMap;
 
 use dockerfile::word::Variables;
 
+use crate::environment::Environment;
+
 /// One map for `ENV` and `ARG`: a later definition takes the place of an earlier one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Env {
-    pairs: Vec<(String, String)>,
+    variables: Environment,
     positions: HashMap<String, usize>,
 }
 
 impl Env {
-    pub(crate) fn set(&mut self, key: &str, value: &str) {
+    pub(crate) fn set(&mut self, key: &str, value: impl Into<String>) {
         if let Some(position) = self.positions.get(key) {
-            value.clone_into(&mut self.pairs[*position].1);
+            self.variables.replace(*position, value.into());
         } else {
-            self.positions.insert(key.to_owned(), self.pairs.len());
-            self.pairs.push((key.to_owned(), value.to_owned()));
+            self.positions.insert(key.to_owned(), self.variables.len());
+            self.variables.push(key.to_owned(), value.into());
         }
     }
 
@@ -26,23 +28,75 @@ impl Env {
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.pairs.iter().map(|(key, _)| key.as_str())
+        self.variables.iter().map(|(key, _)| key.as_str())
     }
 
-    /// Returns about how many bytes the names and values take.
-    pub(crate) fn size(&self) -> usize {
-        self.pairs.iter().map(|(key, value)| size_of::<(String, String)>() + key.len() + value.len()).sum()
-    }
-
-    pub(crate) fn pairs(&self) -> &[(String, String)] {
-        &self.pairs
+    /// Returns the variables as they are now.
+    pub(crate) fn variables(&self) -> &Environment {
+        &self.variables
     }
 }
 
 impl Variables for Env {
     fn get(&self, name: &str) -> Option<&str> {
-        self.positions.get(name).map(|position| self.pairs[*position].1.as_str())
+        self.positions.get(name).map(|position| self.variables.value(*position))
     }
+}
+
+/// The `ARG`s so far, as the history has them: in the order they were first declared, each with what it has come to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Arguments {
+    pairs: Vec<(String, String)>,
+    positions: HashMap<String, usize>,
+    /// `A=1 B=2 `, until a value changes: most steps have the same as the one before.
+    text: Option<String>,
+}
+
+impl Arguments {
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.positions.contains_key(name)
+    }
+
+    /// Declares an argument, unless it is declared, and gives it a value.
+    pub(crate) fn declare(&mut self, name: &str, value: &str) {
+        if self.contains(name) {
+            return self.assign(name, value);
+        }
+        self.positions.insert(name.to_owned(), self.pairs.len());
+        self.pairs.push((name.to_owned(), value.to_owned()));
+        if let Some(text) = &mut self.text {
+            push_pair(name, value, text);
+        }
+    }
+
+    /// Gives an argument another value, if it is one.
+    pub(crate) fn assign(&mut self, name: &str, value: &str) {
+        let Some(position) = self.positions.get(name) else { return };
+        value.clone_into(&mut self.pairs[*position].1);
+        self.text = None;
+    }
+
+    /// Returns about how many bytes the names and values take.
+    pub(crate) fn size(&self) -> usize {
+        self.pairs.iter().map(|(name, value)| size_of::<(String, String)>() + name.len() + value.len()).sum()
+    }
+
+    /// Returns `|2 A=1 B=2 `, nothing if there are none.
+    pub(crate) fn text(&mut self) -> String {
+        if self.pairs.is_empty() {
+            return String::new();
+        }
+        let text = self.text.get_or_insert_with(|| {
+            let mut text = String::new();
+            self.pairs.iter().for_each(|(name, value)| push_pair(name, value, &mut text));
+            text
+        });
+        format!("|{} {text}", self.pairs.len())
+    }
+}
+
+fn push_pair(name: &str, value: &str, text: &mut String) {
+    [name, "=", value, " "].into_iter().for_each(|part| text.push_str(part));
 }
 
 /// The `k=v` list of an image configuration. What a base has that is no such pair stays as it is.
@@ -65,13 +119,18 @@ impl List {
 
     /// Replaces the value of `key`, or appends it.
     pub(crate) fn set(&mut self, key: &str, value: &str) {
-        let pair = format!("{key}={value}");
+        let pair = [key, "=", value].concat();
         if let Some(position) = self.positions.get(key) {
             self.items[*position] = pair;
         } else {
             self.positions.insert(key.to_owned(), self.items.len());
             self.items.push(pair);
         }
+    }
+
+    /// Returns about how many bytes the pairs take.
+    pub(crate) fn size(&self) -> usize {
+        self.items.iter().map(|item| size_of::<String>() + item.len()).sum()
     }
 
     pub(crate) fn items(&self) -> &[String] {
@@ -94,7 +153,7 @@ mod tests {
         env.set("A", "1");
         env.set("B", "2");
         env.set("A", "3");
-        let pairs: Vec<_> = env.pairs().iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let pairs: Vec<_> = env.variables().iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         assert_eq!(pairs, [("A", "3"), ("B", "2")]);
         assert_eq!(env.get("A"), Some("3"));
         assert_eq!(env.get("C"), None);

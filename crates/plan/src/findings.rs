@@ -92,9 +92,7 @@ impl Findings {
     /// Returns the name nearest to `wrong`, as long as there have not been too many to compare.
     pub(crate) fn nearest<'n>(&mut self, wrong: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
         let left = MAX_COMPARED.saturating_sub(self.compared);
-        let names: Vec<&str> = names.take(left).collect();
-        self.compared += names.len();
-        nearest(wrong, names)
+        nearest(wrong, names.take(left).inspect(|_| self.compared += 1))
     }
 
     pub(crate) fn has_errors(&self) -> bool {

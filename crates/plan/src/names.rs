@@ -50,7 +50,8 @@ impl<'a> Names<'a> {
     /// Returns the stage that `FROM name` means in the stage at `current`: only earlier ones count.
     pub(crate) fn earlier_stage(&self, name: &str, current: usize) -> Option<usize> {
         let positions = self.by_name.get(&name.to_lowercase())?;
-        positions.iter().rev().copied().find(|position| *position < current)
+        let earlier = positions.partition_point(|position| *position < current);
+        positions[..earlier].last().copied()
     }
 
     /// Returns the stage with a name, the last one if there are several.

@@ -6,6 +6,7 @@ use std::fmt;
 use image::{Digest, Platform};
 
 use crate::base::ResolvedBase;
+use crate::environment::Environment;
 use crate::git::GitSource;
 
 /// What a vertex does.
@@ -29,11 +30,7 @@ impl Op {
             Self::Base(_) => 0,
             Self::Source(Source::Http(http)) => http.url.len() + http.name.len(),
             Self::Source(Source::Git(git)) => git.url.len() + git.subdir.len(),
-            Self::Run(run) => {
-                let pair = size_of::<(String, String)>();
-                let env: usize = run.env.iter().map(|(key, value)| pair + key.len() + value.len()).sum();
-                sum(&run.argv) + env + run.cwd.len() + run.user.len()
-            }
+            Self::Run(run) => sum(&run.argv) + run.env.size() + run.cwd.len() + run.user.len(),
             Self::Copy(copy) => copy.destination.len() + sum(&copy.exclude),
             Self::Workdir(workdir) => workdir.path.len() + workdir.user.len(),
         }
@@ -88,8 +85,8 @@ impl fmt::Debug for Login {
 #[derive(Clone, Debug)]
 pub struct Run {
     pub argv: Vec<String>,
-    /// In the order they were defined, `PATH` included.
-    pub env: Vec<(String, String)>,
+    /// `PATH` included.
+    pub env: Environment,
     /// Proxy settings: given to the command, in no key and no history.
     pub proxy: Vec<(String, String)>,
     pub cwd: String,

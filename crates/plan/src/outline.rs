@@ -77,7 +77,7 @@ fn draw(dockerfile: &Dockerfile, options: &Options, findings: &mut Findings) -> 
             _ => Env::default(),
         };
         let stage = &dockerfile.stages[index];
-        findings.charge(env.size(), stage.span)?;
+        findings.charge(env.variables().size(), stage.span)?;
         let mut read = Stage { dockerfile, options, globals: &graph.globals.env, env, taken: Taken::default() };
         for word in [Some(&stage.from.image), stage.from.platform.as_ref()].into_iter().flatten() {
             read.taken.globals.extend(names(findings.expand(word, &graph.globals.env)?));

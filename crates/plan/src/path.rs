@@ -2,20 +2,20 @@
 
 /// Returns `path` without empty components, `.` and `..`, which stops at the root: absolute, no trailing slash.
 pub(crate) fn clean(path: &str) -> String {
-    let mut parts = Vec::new();
+    join("/", path)
+}
+
+/// Returns `path` seen from `directory`, which is clean, clean.
+pub(crate) fn join(directory: &str, path: &str) -> String {
+    let mut joined = if path.starts_with('/') { "" } else { directory.trim_end_matches('/') }.to_owned();
     for part in path.split('/') {
         match part {
             "" | "." => {}
-            ".." => drop(parts.pop()),
-            other => parts.push(other),
+            ".." => joined.truncate(joined.rfind('/').unwrap_or(0)),
+            other => joined.extend(["/", other]),
         }
     }
-    format!("/{}", parts.join("/"))
-}
-
-/// Returns `path` seen from `directory`, clean.
-pub(crate) fn join(directory: &str, path: &str) -> String {
-    if path.starts_with('/') { clean(path) } else { clean(&format!("{directory}/{path}")) }
+    if joined.is_empty() { "/".to_owned() } else { joined }
 }
 
 /// Returns where a copy goes: like [`join`], and a trailing slash stays, since it means a directory (reference:

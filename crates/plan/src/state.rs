@@ -1,9 +1,11 @@
 //! What a stage has come to, instruction by instruction, and what the next one inherits.
 
+use dockerfile::word::Variables as _;
 use image::{ImageConfig, Platform};
 
 use crate::base::ResolvedBase;
-use crate::env::{Env, List, split};
+use crate::env::{Arguments, Env, List, split};
+use crate::ports::Ports;
 use crate::{HistoryLine, VertexId};
 
 /// Where commands are looked for if nobody says anything else.
@@ -12,14 +14,15 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 #[derive(Clone, Debug)]
 pub(crate) struct State {
     pub(crate) root: Option<VertexId>,
-    /// All of it but `Env`, which is `exported`.
+    /// All of it but `Env`, which is `exported`, and what `ports` add.
     pub(crate) config: ImageConfig,
     /// `ENV`: what containers see.
     pub(crate) exported: List,
     /// `ENV` and `ARG` together: what commands and expansions see.
     pub(crate) env: Env,
-    /// The values of `ARG`s as declared, in order, for the history.
-    pub(crate) arguments: Vec<(String, Option<String>)>,
+    pub(crate) arguments: Arguments,
+    /// `EXPOSE`, without those of the base, which are in `config`.
+    pub(crate) ports: Ports,
     /// A `WORKDIR` stands in the file: the next one may be relative.
     pub(crate) has_workdir: bool,
     pub(crate) platform: Platform,
@@ -72,7 +75,17 @@ impl State {
             env.set(key, value);
         }
         let machine = platform.clone();
-        Self { root, config, exported, env, arguments: Vec::new(), has_workdir: false, platform, machine }
+        Self {
+            root,
+            config,
+            exported,
+            env,
+            arguments: Arguments::default(),
+            ports: Ports::default(),
+            has_workdir: false,
+            platform,
+            machine,
+        }
     }
 
     /// Starts from a finished stage.
@@ -89,9 +102,28 @@ impl State {
         }
     }
 
-    /// True if an `ARG` of this name has been declared, here or in a stage below.
-    pub(crate) fn declares(&self, name: &str) -> bool {
-        self.arguments.iter().any(|(declared, _)| declared == name)
+    /// Returns about how many bytes a copy takes.
+    pub(crate) fn size(&self) -> usize {
+        let labels = &self.config.config.labels;
+        let labels: usize =
+            labels.iter().map(|(name, value)| size_of::<(String, String)>() + name.len() + value.len()).sum();
+        let volumes = &self.config.config.volumes;
+        let volumes: usize = volumes.keys().map(|path| size_of::<String>() + path.len()).sum();
+        // The variables of the image are there twice.
+        self.env.variables().size() + self.exported.size() + self.arguments.size() + labels + volumes
+    }
+
+    /// Sets a variable of the image.
+    pub(crate) fn export(&mut self, name: &str, value: String) {
+        self.exported.set(name, &value);
+        self.arguments.assign(name, &value);
+        self.env.set(name, value);
+    }
+
+    /// Declares an `ARG`. If it is a variable, that is what the history shows.
+    pub(crate) fn declare(&mut self, name: &str, value: Option<&str>) {
+        let value = self.env.get(name).or(value).unwrap_or_default();
+        self.arguments.declare(name, value);
     }
 }
 

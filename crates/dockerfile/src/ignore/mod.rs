@@ -51,6 +51,15 @@ impl Ignore {
         Self::compile(patterns.into_iter().enumerate().map(|(index, word)| (index + 1, pattern::read_word(word))))
     }
 
+    /// Says whether a pattern is one that [`from_patterns`](Self::from_patterns) takes, for much less than that costs.
+    pub fn check(pattern: &str) -> Result<(), InvalidPattern> {
+        let checked = pattern::read_word(pattern).and_then(|read| match read {
+            Some((text, _)) => Pattern::new(&text).map(drop),
+            None => Ok(()),
+        });
+        checked.map_err(|message| InvalidPattern { line: 1, message })
+    }
+
     fn compile(
         lines: impl Iterator<Item = (usize, Result<Option<(String, bool)>, String>)>,
     ) -> Result<Self, InvalidPattern> {

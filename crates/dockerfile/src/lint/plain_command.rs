@@ -1,5 +1,8 @@
 //! Shell commands that need no shell: one program and its arguments, every word of which is what it looks like.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 /// Splits a command as a shell does. An error says what of it needs the shell.
 pub(super) fn words(text: &str) -> Result<Vec<String>, String> {
     let mut words = split(text)?;
@@ -72,7 +75,8 @@ fn reads(character: char) -> String {
 /// True for the name of something that is no program to a shell: what POSIX, bash, dash, BusyBox and zsh do
 /// themselves, and the words of their grammar. A path is never one.
 fn is_of_shells(name: &str) -> bool {
-    OF_SHELLS.split_ascii_whitespace().any(|own| own == name)
+    static NAMES: LazyLock<HashSet<&str>> = LazyLock::new(|| OF_SHELLS.split_ascii_whitespace().collect());
+    NAMES.contains(name)
 }
 
 const OF_SHELLS: &str = "

@@ -13,7 +13,13 @@ use super::json::{self, Json};
 
 /// Splits at white space; quotes are not special.
 pub(super) fn words(fragment: Fragment<'_>) -> Vec<Fragment<'_>> {
-    split(fragment, fragment.normalized(), Rule::words).unwrap_or_default()
+    let mut start = 0;
+    let ranges = fragment.normalized().split(' ').map(|word| {
+        let range = start..start + word.len();
+        start = range.end + 1;
+        range
+    });
+    ranges.filter(|range| !range.is_empty()).map(|range| fragment.slice(range)).collect()
 }
 
 /// Splits at white space that is not quoted or escaped; quotes and escapes stay.

@@ -5,10 +5,11 @@ use std::ops::Range;
 use pest::Parser;
 use pest::iterators::Pair;
 
+use super::plain;
 use super::tree::{Fault, Operator, Piece, Quotes, Substitution};
 use crate::grammar::{word::Grammar, word::Rule};
 
-/// Deepest nesting of quotes and substitutions.
+/// Deepest nesting of quotes and substitutions; quotes at the bottom do not count.
 const MAX_DEPTH: usize = 100;
 
 /// A level that is open.
@@ -31,6 +32,19 @@ enum Context {
     Pattern(String, Operator),
     /// `${name/pattern/…}`
     Replacement(String, Operator, Vec<Piece>),
+}
+
+impl Context {
+    /// True if text ends before a character.
+    fn stops_text(&self, character: char) -> bool {
+        match character {
+            '$' | '"' | '\\' => true,
+            '\'' => !matches!(self, Self::Quoted),
+            '}' => matches!(self, Self::Brace(..) | Self::Replacement(..)),
+            '/' => matches!(self, Self::Pattern(..)),
+            _ => false,
+        }
+    }
 }
 
 /// Reads a word from its start to its end.
@@ -78,6 +92,9 @@ impl<'a> Builder<'a> {
     /// Takes what does not nest; of the body of a heredoc a line at a time, to bound what the grammar holds. True if
     /// there may be more of it.
     fn flat(&mut self, level: &mut Level) -> Result<bool, Fault> {
+        if self.quotes == Quotes::Special && self.plain(level) {
+            return Ok(false);
+        }
         let rule = match (self.quotes, &level.context) {
             (_, Context::Quoted) => Rule::quoted,
             (Quotes::Special, Context::Top) => Rule::top,
@@ -99,6 +116,24 @@ impl<'a> Builder<'a> {
         Ok(self.quotes == Quotes::Plain && self.text[start..self.position].ends_with('\n'))
     }
 
+    /// Takes text and variables without the grammar, as they are in nearly every word. True if what follows is a level's
+    /// start or end.
+    fn plain(&mut self, level: &mut Level) -> bool {
+        loop {
+            let start = self.position;
+            let rest = &self.normalized[start..];
+            let length = rest.find(|character| level.context.stops_text(character)).unwrap_or(rest.len());
+            push_text(&mut level.pieces, &self.text[start..start + length]);
+            let (start, rest) = (start + length, &rest[length..]);
+            self.position = start;
+            let Some((name, length)) = plain::variable(rest) else {
+                return !rest.starts_with(['$', '\\', '\'']) || plain::opening(rest).is_some();
+            };
+            self.position += length;
+            level.pieces.push(Piece::Variable { name: name.to_owned(), range: start..self.position });
+        }
+    }
+
     fn token(&self, pair: Pair<'_, Rule>, base: usize, raw: bool, pieces: &mut Vec<Piece>) {
         let span = pair.as_span();
         let range = base + span.start()..base + span.end();
@@ -109,13 +144,6 @@ impl<'a> Builder<'a> {
                 pieces.push(Piece::Variable { name, range });
             }
             Rule::single => pieces.push(Piece::Kept(written[1..written.len() - 1].to_owned())),
-            Rule::double => {
-                let mut inner = Vec::new();
-                for pair in pair.into_inner() {
-                    self.token(pair, base, raw, &mut inner);
-                }
-                pieces.push(Piece::Quoted(inner));
-            }
             Rule::escape => self.escaped(written, raw, pieces),
             Rule::quoted_escape => self.quoted_escaped(written, raw, pieces),
             _ => push_text(pieces, written),
@@ -150,17 +178,9 @@ impl<'a> Builder<'a> {
             let range = start..start + 3;
             return Err(self.fault(range, "syntax error: bad substitution"));
         }
-        let Ok(mut pairs) = Grammar::parse(Rule::opening, rest) else { return Err(self.unsupported(level)) };
-        let Some(opening) = pairs.next() else { return Err(self.unsupported(level)) };
-        let length = opening.as_span().end();
-        let (mut name, mut operator) = ("", "");
-        for pair in opening.into_inner() {
-            let written = &self.text[start + pair.as_span().start()..start + pair.as_span().end()];
-            match pair.as_rule() {
-                Rule::name => name = written,
-                _ => operator = written,
-            }
-        }
+        let Some((name, operator, length)) = plain::opening(rest).or_else(|| self.opening(start)) else {
+            return Err(self.unsupported(level));
+        };
         let name = name.to_owned();
         let operator = operator_of(operator);
         let context = match operator {
@@ -172,12 +192,27 @@ impl<'a> Builder<'a> {
         self.open(level, context, length, Some(raw))
     }
 
+    /// Returns the name and the operator that open a level at `start`, and how long both are.
+    fn opening(&self, start: usize) -> Option<(&'a str, &'a str, usize)> {
+        let opening = Grammar::parse(Rule::opening, &self.normalized[start..]).ok()?.next()?;
+        let length = opening.as_span().end();
+        let (mut name, mut operator) = ("", "");
+        for pair in opening.into_inner() {
+            let written = &self.text[start + pair.as_span().start()..start + pair.as_span().end()];
+            match pair.as_rule() {
+                Rule::name => name = written,
+                _ => operator = written,
+            }
+        }
+        Some((name, operator, length))
+    }
+
     /// Goes one level down; `raw` is inherited if not given.
     fn open(&mut self, outer: Level, context: Context, length: usize, raw: Option<bool>) -> Result<Level, Fault> {
         let start = self.position;
         let raw = raw.unwrap_or(outer.raw);
         self.levels.push(outer);
-        if self.levels.len() > MAX_DEPTH {
+        if self.levels.len() > MAX_DEPTH && !matches!(context, Context::Quoted) {
             let message = format!("substitutions are nested deeper than {MAX_DEPTH} levels");
             return Err(self.fault(start..start + length, &message));
         }

@@ -4,6 +4,7 @@ mod budget;
 mod build;
 mod expand;
 mod pattern;
+mod plain;
 mod replacement;
 mod tree;
 

@@ -11,7 +11,7 @@ use super::budget::Spent;
 use super::replacement::Replacement;
 
 /// What a replacement costs beside what is compared and copied for it.
-const MATCH: usize = 8;
+const MATCH: usize = 16;
 
 /// Why there is no result.
 #[derive(Debug)]
@@ -90,6 +90,16 @@ enum Unit {
     /// `?`
     Any,
     Character(char),
+}
+
+impl Unit {
+    /// Returns the byte that what matches begins with, if there is one.
+    fn first_byte(&self) -> Option<u8> {
+        match self {
+            Self::Any => None,
+            Self::Character(character) => Some(character.encode_utf8(&mut [0; 4]).as_bytes()[0]),
+        }
+    }
 }
 
 type Piece = Vec<Unit>;
@@ -216,11 +226,19 @@ fn search(
     starts: impl Iterator<Item = usize>,
     budget: &mut Budget,
 ) -> Result<Option<usize>, Spent> {
+    let first = piece.first().and_then(Unit::first_byte);
+    let mut skipped = 0;
     for start in starts {
+        if first.is_some_and(|first| text.as_bytes().get(start) != Some(&first)) {
+            skipped += 1;
+            continue;
+        }
+        budget.spend(std::mem::take(&mut skipped))?;
         if let Some(end) = matched(piece, text, start, budget)? {
             return Ok(Some(end));
         }
     }
+    budget.spend(skipped)?;
     Ok(None)
 }
 

@@ -48,6 +48,7 @@ fn deep_nesting_ends_in_a_value_or_an_error() {
     check(&nest(50), "x");
     let quoted = |depth: usize| format!("{}x{}", "\"${NO:-".repeat(depth), "}\"".repeat(depth));
     check(&quoted(40), "x");
+    check(&nest(100).replace('x', "\"x\""), "x");
     for text in [nest(1_000), nest(100_000), quoted(100_000), "${NO:-".repeat(100_000), "\"${A/".repeat(100_000)] {
         let error = word(&text).expand(&variables()).unwrap_err();
         assert!(error.message.ends_with("nested deeper than 100 levels"), "{}", error.message);

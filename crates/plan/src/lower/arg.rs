@@ -26,9 +26,8 @@ fn declare(scope: &mut Scope<'_, '_>, item: &ArgItem) -> Option<String> {
     if let Some(value) = value.as_ref().filter(|_| !NOT_IN_ENV.contains(&name.as_str())) {
         scope.state.env.set(&name, value);
     }
-    let text = value.as_ref().map_or_else(|| name.clone(), |value| format!("{name}={value}"));
-    scope.state.arguments.push((name, value));
-    Some(text)
+    scope.state.declare(&name, value.as_deref());
+    Some(value.map_or_else(|| name.clone(), |value| format!("{name}={value}")))
 }
 
 /// Returns the value, if there is one; `None` outside if the default is wrong.

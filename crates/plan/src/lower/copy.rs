@@ -66,7 +66,7 @@ fn is_set(flag: Option<&Spanned<bool>>) -> bool {
 fn exclude(scope: &mut Scope<'_, '_>, flags: &ast::CopyFlags) -> Option<Vec<String>> {
     let mut right = Some(());
     for pattern in &flags.exclude {
-        if let Err(error) = Ignore::from_patterns([pattern.value.as_str()]) {
+        if let Err(error) = Ignore::check(&pattern.value) {
             scope.error(pattern.span, error.message);
             right = None;
         }

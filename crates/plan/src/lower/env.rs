@@ -18,10 +18,9 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, pairs: &KeyValues) -> Option<()> 
         expanded.push((name, scope.expand(value)?));
     }
     let mut line = "ENV".to_owned();
-    for (key, value) in &expanded {
-        line.push_str(&format!(" {key}={value}"));
-        scope.state.exported.set(key, value);
-        scope.state.env.set(key, value);
+    for (key, value) in expanded {
+        line.extend([" ", &key, "=", &value]);
+        scope.state.export(&key, value);
     }
     scope.note(line);
     Some(())

@@ -1,14 +1,14 @@
 //! `EXPOSE [ip:][host:]port[-end][/protocol]…`: ports that containers are reached at.
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use dockerfile::Word;
-use image::config::Empty;
 
 use super::scope::Scope;
 use crate::lint;
-use crate::text::plain_list;
+use crate::ports::Protocol;
 
 /// About what a port takes, in bytes: it is kept several times, under keys.
 const PORT: usize = 256;
@@ -21,24 +21,35 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, words: &[Word]) -> Option<()> {
     for word in words {
         items.extend(scope.expand_words(word)?.into_iter().map(|text| (text, word.span)));
     }
-    let mut ports: Vec<String> = Vec::new();
+    let mut shown = Vec::new();
     for (text, span) in items {
         let item = read(&text).map_err(|message| scope.error(span, message)).ok()?;
         if item.of_host {
             lint::expose_format(&text, span, scope.stages.findings);
         }
         scope.stages.findings.charge(item.ports.len() * PORT, span)?;
-        ports.extend(item.ports.map(|port| format!("{port}/{}", item.protocol)));
+        scope.state.ports.add(item.ports.clone(), item.protocol);
+        shown.extend(item.ports.map(|port| (port, item.protocol)));
     }
-    scope.note(format!("EXPOSE {}", plain_list(&ports)));
-    scope.config().exposed_ports.extend(ports.into_iter().map(|port| (port, Empty {})));
+    scope.note(line(&shown));
     Some(())
+}
+
+/// Returns the line of the history, with every port of a range in it.
+fn line(ports: &[(u16, Protocol)]) -> String {
+    let mut line = "EXPOSE [".to_owned();
+    for (index, (port, protocol)) in ports.iter().enumerate() {
+        let space = if index > 0 { " " } else { "" };
+        // Writing to a string does not fail.
+        let _ = write!(line, "{space}{port}/{protocol}");
+    }
+    line + "]"
 }
 
 #[derive(Debug, PartialEq)]
 struct Item {
     ports: RangeInclusive<u16>,
-    protocol: String,
+    protocol: Protocol,
     /// An address or a port of the host was given, which means nothing here.
     of_host: bool,
 }
@@ -50,9 +61,9 @@ fn read(text: &str) -> Result<Item, String> {
     if port.is_empty() {
         return Err(format!("invalid port: \"{text}\": no port specified"));
     }
-    if !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") {
+    let Some(protocol) = Protocol::named(&protocol) else {
         return Err(format!("invalid port: \"{text}\": invalid proto: {protocol}"));
-    }
+    };
     let ports = range(port).ok_or_else(|| format!("invalid containerPort: {port}"))?;
     if let Some(front) = front {
         check_host(front, port, &ports)?;
@@ -91,7 +102,12 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, ports: RangeInclusive<u16>, protocol: &str, of_host: bool) {
-        assert_eq!(read(text), Ok(Item { ports, protocol: protocol.to_owned(), of_host }), "{text}");
+        let item = read(text).unwrap();
+        assert_eq!(
+            (item.ports, item.protocol.to_string().as_str(), item.of_host),
+            (ports, protocol, of_host),
+            "{text}"
+        );
     }
 
     #[track_caller]

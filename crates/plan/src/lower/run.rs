@@ -1,10 +1,8 @@
 //! `RUN`: a command in a box (reference: section 8).
 
-use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use dockerfile::ast::{self, Command, Heredoc, Instruction};
-use dockerfile::word::Variables as _;
 use dockerfile::{Diagnostic, Span, Spanned, Word};
 
 use super::scope::Scope;
@@ -51,13 +49,16 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, run: &
         scope.error(instruction.span, "RUN needs a command: the list is empty");
         return None;
     }
-    let created_by = format!("RUN {}{} # buildkit", arguments(scope), argv.join(" "));
+    let created_by = format!("RUN {}{} # buildkit", scope.state.arguments.text(), argv.join(" "));
     let options = scope.stages.options;
     let agent = agents.first().filter(|_| !scope.state.env.contains(AGENT_VARIABLE));
-    let agent = agent.map(|first| (AGENT_VARIABLE.to_owned(), first.clone()));
+    let mut env = scope.state.env.variables().clone();
+    if let Some(first) = agent {
+        env.push(AGENT_VARIABLE.to_owned(), first.clone());
+    }
     let op = Run {
         argv,
-        env: scope.state.env.pairs().iter().cloned().chain(agent).collect(),
+        env,
         proxy: proxy(scope),
         cwd: scope.state.directory().to_owned(),
         user: scope.state.config.config.user.clone(),
@@ -141,22 +142,6 @@ fn script(scope: &Scope<'_, '_>, heredoc: &Heredoc) -> (Vec<String>, Option<Scri
     let path = format!("{SCRIPTS}/{name}");
     let bytes = body.as_bytes().to_vec();
     (scope.with_shell(&path), Some(Script { path, bytes }))
-}
-
-/// Returns `|2 A=1 B=2 `: the arguments declared so far, as the history has them.
-fn arguments(scope: &Scope<'_, '_>) -> String {
-    let (mut count, mut shown) = (0, String::new());
-    // Declared again, it keeps its place and has the last value.
-    let last: HashMap<&str, &Option<String>> =
-        scope.state.arguments.iter().map(|(name, declared)| (name.as_str(), declared)).collect();
-    let mut seen = HashSet::new();
-    for (name, _) in scope.state.arguments.iter().filter(|(name, _)| seen.insert(name.as_str())) {
-        let declared = last.get(name.as_str()).and_then(|declared| declared.as_deref());
-        let value = scope.state.env.get(name).or(declared).unwrap_or_default();
-        count += 1;
-        shown.extend([name, "=", value, " "]);
-    }
-    if count == 0 { shown } else { format!("|{count} {shown}") }
 }
 
 /// Returns proxy settings in both cases, without those that a stage defines itself.

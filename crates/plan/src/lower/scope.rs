@@ -78,7 +78,7 @@ impl<'s, 'a> Scope<'s, 'a> {
 
     fn warn_undefined(&mut self, expanded: &Expanded, span: Span) {
         for (name, _) in expanded.used.iter().filter(|(_, unset)| *unset) {
-            if !self.state.declares(name) {
+            if !self.state.arguments.contains(name) {
                 lint::undefined_variable(name, span, &self.state.env, self.stages.findings);
             }
         }

@@ -63,7 +63,8 @@ impl<'a> Stages<'a> {
     fn target(mut self) -> Option<Target> {
         let index = self.graph.target;
         let state = self.inherit(index, Span::default())?;
-        let State { root, mut config, exported, platform, .. } = state;
+        let State { root, mut config, exported, ports, platform, .. } = state;
+        ports.put(&mut config.config);
         config.config.env = exported.items().to_vec();
         let mut target = Target { platform, root, config, history: self.history(index) };
         put_labels(&mut target, self.options);
@@ -132,7 +133,7 @@ impl<'a> Stages<'a> {
             return state.take();
         }
         let state = state.as_ref()?;
-        self.findings.charge(state.env.size(), span)?;
+        self.findings.charge(state.size(), span)?;
         Some(state.clone())
     }
 
