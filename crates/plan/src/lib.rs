@@ -6,6 +6,7 @@
 mod base;
 mod builder;
 mod chmod;
+mod choice;
 mod digest;
 mod env;
 mod epoch;
