@@ -148,7 +148,7 @@ pub(crate) fn local_or_pull(
     }
     let explicit_platform = platform.is_some();
     let key = BaseKey { reference: reference(text)?.or_latest(), platform: platform.unwrap_or_else(Platform::host) };
-    let request = BaseRequest { key, explicit_platform, similar_stage: None, span: dockerfile::Span::default() };
+    let request = BaseRequest { key, explicit_platform, help: None, span: dockerfile::Span::default() };
     let found = match base_here(store, &request, Pull::Missing)? {
         Some(found) => found,
         None => base_there(store, registry, &request)?,

@@ -37,10 +37,8 @@ pub(super) fn stop_on_lints(dockerfile: &Dockerfile, findings: &[Diagnostic]) ->
 pub(super) fn base(failure: Failure, key: &BaseKey, requests: &[BaseRequest], sources: &Sources) -> Failure {
     let Some(request) = requests.iter().find(|request| request.key == *key) else { return failure };
     let name = request.key.reference.familiar();
-    let mut diagnostic = Diagnostic::error(request.span, format!("cannot resolve image `{name}`"));
-    if let Some(stage) = &request.similar_stage {
-        diagnostic = diagnostic.help(format!("did you mean the stage `{stage}`?"));
-    }
+    let diagnostic = Diagnostic::error(request.span, format!("cannot resolve image `{name}`"));
+    let diagnostic = request.help.iter().fold(diagnostic, Diagnostic::help);
     failure.excerpt(diagnostic.render(sources, terminal::color()))
 }
 
