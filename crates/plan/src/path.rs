@@ -13,6 +13,20 @@ pub(crate) fn clean(path: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
+/// True if `path` names something above where it begins, which [`clean`] takes for the root.
+pub(crate) fn leaves_root(path: &str) -> bool {
+    let mut depth = 0_usize;
+    path.split('/').any(|part| {
+        match part {
+            "" | "." => {}
+            ".." if depth == 0 => return true,
+            ".." => depth -= 1,
+            _ => depth += 1,
+        }
+        false
+    })
+}
+
 /// Returns `path` seen from `directory`, clean.
 pub(crate) fn join(directory: &str, path: &str) -> String {
     if path.starts_with('/') { clean(path) } else { clean(&format!("{directory}/{path}")) }
@@ -29,6 +43,16 @@ pub(crate) fn destination(directory: &str, text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_leads_above_the_root() {
+        for path in ["..", "../a", "/../a", "a/../../b", "./.."] {
+            assert!(leaves_root(path), "{path}");
+        }
+        for path in ["", "/", "a/..", "a/../b", "..a", "a/b/../../c", "..."] {
+            assert!(!leaves_root(path), "{path}");
+        }
+    }
 
     #[track_caller]
     fn check_clean(path: &str, expected: &str) {

@@ -143,7 +143,8 @@ fn local(scope: &mut Scope<'_, '_>, copy: &ast::Copy, draft: &mut Draft, text: &
         true => with_parents(text),
         false => path::clean(text),
     };
-    draft.sources.push(CopySource::Path { input, pattern, span, as_is: false });
+    let clamped = text.split("/./").any(path::leaves_root);
+    draft.sources.push(CopySource::Path { input, pattern, span, as_is: false, clamped });
     Some(())
 }
 
