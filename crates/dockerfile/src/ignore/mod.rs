@@ -5,6 +5,9 @@ mod wildcard;
 
 use globset::GlobSet;
 
+use crate::diagnostic::Diagnostic;
+use crate::source::{Source, Span};
+
 use pattern::Pattern;
 
 pub use wildcard::Wildcard;
@@ -36,7 +39,28 @@ pub struct ParentHits(pub(crate) Vec<bool>);
 pub struct InvalidPattern {
     pub line: usize,
     pub message: String,
+    /// What would be one.
+    pub help: Option<&'static str>,
 }
+
+impl InvalidPattern {
+    /// Returns the finding, at the line of `source`, which holds the text of the ignore file.
+    pub fn diagnostic(&self, source: &Source) -> Diagnostic {
+        let mut lines = source.text.split_inclusive('\n');
+        let before: usize = lines.by_ref().take(self.line.saturating_sub(1)).map(str::len).sum();
+        let line = lines.next().unwrap_or_default();
+        let start = before + line.len() - line.trim_start().len();
+        self.at(Span::new(source.id, start, start + line.trim().len()))
+    }
+
+    /// Returns the finding of a pattern that stands at `span`.
+    pub fn at(&self, span: Span) -> Diagnostic {
+        self.help.into_iter().fold(Diagnostic::error(span, &self.message), Diagnostic::help)
+    }
+}
+
+const NEGATION: &str = "after `!` stands the pattern of what is not to be ignored: `!keep.txt`";
+const SYNTAX: &str = "`[` begins a class that `]` ends (`[a-z]`), and a character follows `\\`; write `\\[` and `\\\\` for the characters themselves";
 
 impl Ignore {
     /// Reads the text of a `.dockerignore` file.
@@ -58,16 +82,16 @@ impl Ignore {
         let mut globs = GlobSet::builder();
         let mut glob_of = Vec::new();
         for (line, read) in lines {
-            let invalid = |message: String| InvalidPattern { line, message };
-            let Some((text, negated)) = read.map_err(invalid)? else { continue };
-            let pattern = Pattern::new(&text).map_err(invalid)?;
+            let invalid = |help| move |message| InvalidPattern { line, message, help: Some(help) };
+            let Some((text, negated)) = read.map_err(invalid(NEGATION))? else { continue };
+            let pattern = Pattern::new(&text).map_err(invalid(SYNTAX))?;
             if let Pattern::Glob(glob) = &pattern {
                 globs.add(glob.clone());
                 glob_of.push(patterns.len());
             }
             patterns.push(Entry { text, pattern, negated });
         }
-        let too_large = |error: globset::Error| InvalidPattern { line: 1, message: error.to_string() };
+        let too_large = |error: globset::Error| InvalidPattern { line: 1, message: error.to_string(), help: None };
         Ok(Self { patterns, globs: globs.build().map_err(too_large)?, glob_of })
     }
 

@@ -67,7 +67,7 @@ fn exclude(scope: &mut Scope<'_, '_>, flags: &ast::CopyFlags) -> Option<Vec<Stri
     let mut right = Some(());
     for pattern in &flags.exclude {
         if let Err(error) = Ignore::from_patterns([pattern.value.as_str()]) {
-            scope.error(pattern.span, error.message);
+            scope.report(error.at(pattern.span));
             right = None;
         }
     }
