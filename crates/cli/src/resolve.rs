@@ -173,12 +173,17 @@ pub(crate) fn built(
     Ok(at.filter(|at| *at < images.len()).map(|at| (name, images.swap_remove(at))))
 }
 
-/// Says that an image is not in the store, and offers the nearest name.
-pub(crate) fn unknown_image(store: &Store, text: &str) -> Failure {
+/// Returns the name in the store that is nearest to `text`.
+fn similar_name(store: &Store, text: &str) -> Option<String> {
     let names: Vec<String> = store.references().unwrap_or_default().iter().map(|(n, _)| n.familiar()).collect();
     let short: Vec<&str> = names.iter().map(|n| n.strip_suffix(":latest").unwrap_or(n)).collect();
+    nearest(text, names.iter().map(String::as_str).chain(short)).map(str::to_owned)
+}
+
+/// Says that an image is not in the store, and offers the nearest name.
+pub(crate) fn unknown_image(store: &Store, text: &str) -> Failure {
     let failure = Failure::new(format!("no image named `{text}` in the store"));
-    match nearest(text, names.iter().map(String::as_str).chain(short)) {
+    match similar_name(store, text) {
         Some(similar) => failure.help(format!("a similar name exists: `{similar}`")),
         None => failure.help("`kiln images` lists what is there, `kiln pull` fetches from a registry"),
     }
@@ -429,7 +434,14 @@ fn base_there(store: &Store, registry: &Registry, request: &BaseRequest) -> Resu
         let failure = Failure::from_error(&error);
         let here = store.resolve(reference).ok().flatten();
         let images = here.and_then(|target| images_of(store, reference, &target).ok()).unwrap_or_default();
-        if images.is_empty() { failure } else { failure.help(here_for(reference, &images)) }
+        if !images.is_empty() {
+            return failure.help(here_for(reference, &images));
+        }
+        let name = reference.familiar();
+        match similar_name(store, name.strip_suffix(":latest").unwrap_or(&name)) {
+            Some(similar) => failure.help(format!("in the store is an image with a similar name: `{similar}`")),
+            None => failure,
+        }
     })?;
     remember_origin(store, reference, pinned.manifest.layers())?;
     if reference.tag.is_some() && reference.digest.is_none() {
