@@ -207,7 +207,8 @@ fn a_name_may_stand_for_an_index() {
     assert_eq!(env.inspect("single")["Id"], id);
     env.kiln(["rmi", "single"]).ok();
     env.kiln(["rmi", id]).fails(1, &["is part of the index `again:latest`"]);
-    assert_eq!(env.kiln(["rmi", &index[7..19]]).ok().stdout, "Untagged: again:latest\nUntagged: test:latest\n");
+    env.kiln(["rmi", &index[7..19]]).fails(1, &["has several names: `again:latest`, `test:latest`"]);
+    assert_eq!(env.kiln(["rmi", "-f", &index[7..19]]).ok().stdout, "Untagged: again:latest\nUntagged: test:latest\n");
 }
 
 #[test]
