@@ -154,6 +154,9 @@ pub(crate) fn local_or_pull(
         None => base_there(store, registry, &request)?,
     };
     let ResolvedBase { reference, descriptor, manifest, config } = found;
+    if explicit_platform {
+        check_platform(&reference, &config.platform(), &request.key.platform)?;
+    }
     Ok(LocalImage { name: reference, target: descriptor.clone(), descriptor, manifest, config })
 }
 
@@ -250,6 +253,17 @@ fn open_for(store: &Store, name: Reference, target: Descriptor, platform: &Platf
         None => Err(Failure::new(format!("image `{}` is not here for {platform}", name.familiar()))
             .help(here_for(&name, &images))),
     }
+}
+
+/// Fails if an image is not for the platform that was asked for: what a registry has under a name may be one image, for
+/// whatever platform.
+pub(crate) fn check_platform(name: &Reference, actual: &Platform, wanted: &Platform) -> Result<(), Failure> {
+    if actual.rank_for(wanted).is_some() {
+        return Ok(());
+    }
+    let name = name.familiar();
+    Err(Failure::new(format!("image `{name}` was found, but not for {wanted}: it is for {actual}"))
+        .help(format!("take it as it is with `--platform {actual}`")))
 }
 
 /// Returns which of `images` is the best for a machine of a platform, the first of equals.
