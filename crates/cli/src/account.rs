@@ -2,8 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use plan::{Plan, Vertex, VertexId};
-use serde::{Deserialize, Serialize};
+use image::Reference;
+use plan::{Op, Plan, Vertex, VertexId};
+use serde::{Deserialize, Deserializer, Serialize};
 use solver::{Outcome, Reached, Solution, SolveError, SolveErrorKind, VertexReport};
 use store::{RecordKey, Store};
 
@@ -22,9 +23,9 @@ pub(crate) struct Account {
     /// Seconds since 1970.
     pub(crate) finished: u64,
     pub(crate) milliseconds: u64,
-    /// The first name of the image, if it has one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) image: Option<String>,
+    /// The names given to the image.
+    #[serde(default, alias = "image", deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) images: Vec<String>,
     #[serde(default)]
     pub(crate) end: End,
     /// Where the time went.
@@ -54,6 +55,9 @@ pub(crate) struct Step {
     pub(crate) name: String,
     /// Hexadecimal; base images have none.
     pub(crate) key: Option<String>,
+    /// Of a base image: its name, with the digest of its manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) base: Option<String>,
     pub(crate) outcome: Word,
     pub(crate) milliseconds: u64,
     /// The step whose result it starts from.
@@ -103,7 +107,7 @@ impl Step {
 #[derive(Debug)]
 pub(crate) struct Build<'a> {
     pub(crate) plan: &'a Plan,
-    pub(crate) image: Option<String>,
+    pub(crate) images: Vec<String>,
     pub(crate) timings: &'a Timings,
 }
 
@@ -161,7 +165,7 @@ impl Build<'_> {
             milliseconds: milliseconds(self.timings.elapsed()),
             end,
             spans: self.timings.spans(),
-            image: self.image.clone(),
+            images: self.images.clone(),
             steps,
         };
         // Sorts by time; the process makes it unique.
@@ -203,6 +207,7 @@ fn unknown(vertex: &Vertex) -> Step {
     Step {
         name: vertex.name.clone(),
         key: None,
+        base: base(vertex),
         outcome: Word::Pending,
         milliseconds: 0,
         parent: vertex.parent.map(VertexId::index),
@@ -210,6 +215,27 @@ fn unknown(vertex: &Vertex) -> Step {
         ignored_cache: vertex.ignore_cache,
         reasons: Vec::new(),
     }
+}
+
+/// Returns which base image a vertex is, down to the bytes.
+pub(crate) fn base(vertex: &Vertex) -> Option<String> {
+    let Op::Base(base) = &vertex.op else { return None };
+    let name = Reference { digest: None, ..base.reference.clone() };
+    Some(format!("{}@{}", name.familiar(), base.descriptor.digest()))
+}
+
+/// Reads a list; the first accounts had one name, or none.
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Names {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match Names::deserialize(deserializer)? {
+        Names::One(name) => vec![name],
+        Names::Many(names) => names,
+    })
 }
 
 fn milliseconds(duration: Duration) -> u64 {
@@ -257,6 +283,9 @@ mod tests {
     fn accounts_of_the_first_version_are_read() {
         let old = r#"{"version":1,"finished":1,"milliseconds":2,"vertices":[]}"#;
         let account: Account = serde_json::from_str(old).expect("an account");
-        assert_eq!(account.end, End::Done);
+        assert_eq!((account.end, account.images), (End::Done, Vec::new()));
+        let named = r#"{"version":2,"finished":1,"milliseconds":2,"image":"a:b","vertices":[]}"#;
+        let account: Account = serde_json::from_str(named).expect("an account");
+        assert_eq!(account.images, ["a:b"]);
     }
 }

@@ -26,7 +26,8 @@ impl Failure {
         failure.help.extend(help_of(error));
         let mut source = error.source();
         while let Some(cause) = source {
-            failure.help.extend(help_of(cause));
+            // Who hands an error on hands on what it says would help.
+            failure.help.extend(help_of(cause).filter(|help| !failure.help.contains(help)));
             let text = cause.to_string();
             // Some libraries repeat their source in their own text.
             if !failure.message.contains(&text) && !failure.causes.iter().any(|c| c.contains(&text)) {

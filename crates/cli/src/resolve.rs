@@ -148,12 +148,15 @@ pub(crate) fn local_or_pull(
     }
     let explicit_platform = platform.is_some();
     let key = BaseKey { reference: reference(text)?.or_latest(), platform: platform.unwrap_or_else(Platform::host) };
-    let request = BaseRequest { key, explicit_platform, similar_stage: None, span: dockerfile::Span::default() };
+    let request = BaseRequest { key, explicit_platform, help: None, span: dockerfile::Span::default() };
     let found = match base_here(store, &request, Pull::Missing)? {
         Some(found) => found,
         None => base_there(store, registry, &request)?,
     };
     let ResolvedBase { reference, descriptor, manifest, config } = found;
+    if explicit_platform {
+        check_platform(&reference, &config.platform(), &request.key.platform)?;
+    }
     Ok(LocalImage { name: reference, target: descriptor.clone(), descriptor, manifest, config })
 }
 
@@ -173,12 +176,17 @@ pub(crate) fn built(
     Ok(at.filter(|at| *at < images.len()).map(|at| (name, images.swap_remove(at))))
 }
 
-/// Says that an image is not in the store, and offers the nearest name.
-pub(crate) fn unknown_image(store: &Store, text: &str) -> Failure {
+/// Returns the name in the store that is nearest to `text`.
+fn similar_name(store: &Store, text: &str) -> Option<String> {
     let names: Vec<String> = store.references().unwrap_or_default().iter().map(|(n, _)| n.familiar()).collect();
     let short: Vec<&str> = names.iter().map(|n| n.strip_suffix(":latest").unwrap_or(n)).collect();
+    nearest(text, names.iter().map(String::as_str).chain(short)).map(str::to_owned)
+}
+
+/// Says that an image is not in the store, and offers the nearest name.
+pub(crate) fn unknown_image(store: &Store, text: &str) -> Failure {
     let failure = Failure::new(format!("no image named `{text}` in the store"));
-    match nearest(text, names.iter().map(String::as_str).chain(short)) {
+    match similar_name(store, text) {
         Some(similar) => failure.help(format!("a similar name exists: `{similar}`")),
         None => failure.help("`kiln images` lists what is there, `kiln pull` fetches from a registry"),
     }
@@ -245,6 +253,17 @@ fn open_for(store: &Store, name: Reference, target: Descriptor, platform: &Platf
         None => Err(Failure::new(format!("image `{}` is not here for {platform}", name.familiar()))
             .help(here_for(&name, &images))),
     }
+}
+
+/// Fails if an image is not for the platform that was asked for: what a registry has under a name may be one image, for
+/// whatever platform.
+pub(crate) fn check_platform(name: &Reference, actual: &Platform, wanted: &Platform) -> Result<(), Failure> {
+    if actual.rank_for(wanted).is_some() {
+        return Ok(());
+    }
+    let name = name.familiar();
+    Err(Failure::new(format!("image `{name}` was found, but not for {wanted}: it is for {actual}"))
+        .help(format!("take it as it is with `--platform {actual}`")))
 }
 
 /// Returns which of `images` is the best for a machine of a platform, the first of equals.
@@ -429,7 +448,14 @@ fn base_there(store: &Store, registry: &Registry, request: &BaseRequest) -> Resu
         let failure = Failure::from_error(&error);
         let here = store.resolve(reference).ok().flatten();
         let images = here.and_then(|target| images_of(store, reference, &target).ok()).unwrap_or_default();
-        if images.is_empty() { failure } else { failure.help(here_for(reference, &images)) }
+        if !images.is_empty() {
+            return failure.help(here_for(reference, &images));
+        }
+        let name = reference.familiar();
+        match similar_name(store, name.strip_suffix(":latest").unwrap_or(&name)) {
+            Some(similar) => failure.help(format!("in the store is an image with a similar name: `{similar}`")),
+            None => failure,
+        }
     })?;
     remember_origin(store, reference, pinned.manifest.layers())?;
     if reference.tag.is_some() && reference.digest.is_none() {

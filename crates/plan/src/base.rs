@@ -21,8 +21,8 @@ pub struct BaseRequest {
     pub explicit_platform: bool,
     /// Where the name stands.
     pub span: Span,
-    /// A stage with almost that name: to be offered if there is no such image.
-    pub similar_stage: Option<String>,
+    /// What to say if there is no such image: which stage may have been meant.
+    pub help: Option<String>,
 }
 
 /// The answer: everything known without any layer.

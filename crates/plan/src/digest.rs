@@ -185,7 +185,7 @@ fn digest_copy(fields: &mut Fields, copy: &Copy) {
     let Copy { sources, destination, chown, chmod, unpack, exclude, parents, link } = copy;
     fields.text("copy");
     fields.list(sources, |fields, source| match source {
-        CopySource::Path { input, pattern, span: _, as_is } => {
+        CopySource::Path { input, pattern, span: _, as_is, clamped: _ } => {
             fields.text(if *as_is { "path as it is" } else { "path" });
             fields.number(*input as u64);
             fields.text(pattern);

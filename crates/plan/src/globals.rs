@@ -52,6 +52,11 @@ impl Globals {
     }
 }
 
+/// True if an `ARG` before the first `FROM` has that name.
+pub(crate) fn declares(dockerfile: &Dockerfile, name: &str) -> bool {
+    items(dockerfile).iter().any(|item| item.name.text == name)
+}
+
 fn items(dockerfile: &Dockerfile) -> Vec<&ArgItem> {
     let instructions = dockerfile.globals.iter();
     instructions.filter_map(|i| if let Kind::Arg(items) = &i.kind { Some(items) } else { None }).flatten().collect()

@@ -3,16 +3,18 @@
 //! Known before anything is lowered: a base may depend on global arguments alone, `--from` on no variable at all. Stages
 //! that the target does not reach are not looked at, so what is wrong in them stays unsaid, as with BuildKit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use dockerfile::ast::{Instruction, Kind, Stage};
+use dockerfile::word::Expanded;
 use dockerfile::{Diagnostic, Dockerfile, Sources, Span, Word};
 use image::Platform;
+use image::platform::InvalidPlatform;
 
 use crate::base::{BaseKey, BaseRequest, Bases};
 use crate::env::Env;
 use crate::findings::Findings;
-use crate::globals::Globals;
+use crate::globals::{self, Globals};
 use crate::names::{Names, Source};
 use crate::options::Options;
 use crate::{lint, mount, names, order, trigger};
@@ -64,6 +66,8 @@ struct Draw<'a, 'b> {
     sources: &'b mut Sources,
     findings: &'b mut Findings,
     graph: Graph<'a>,
+    /// The first `ARG` of each name that stands in a stage.
+    local_arguments: HashMap<&'a str, Span>,
 }
 
 impl<'a> Graph<'a> {
@@ -87,10 +91,11 @@ impl<'a> Graph<'a> {
             images: BTreeMap::new(),
             platform: platform.clone(),
         };
-        let mut draw = Draw { dockerfile, options, known, sources, findings, graph };
+        let local_arguments = local_arguments(dockerfile);
+        let mut draw = Draw { dockerfile, options, known, sources, findings, graph, local_arguments };
         draw.reach(target);
         let Draw { mut graph, .. } = draw;
-        graph.order = order::order(&graph, findings);
+        graph.order = order::order(&graph, sources, findings);
         Some(graph)
     }
 
@@ -123,12 +128,24 @@ impl<'a> Graph<'a> {
     }
 
     /// Returns every image that is needed and not known.
-    pub(crate) fn missing(&self, known: &Bases) -> impl Iterator<Item = BaseRequest> {
+    pub(crate) fn missing(&self, known: &Bases, sources: &Sources) -> impl Iterator<Item = BaseRequest> {
         let missing = self.images.values().filter(|request| !known.contains_key(&request.key));
-        missing.map(|request| {
-            let similar_stage = self.names.similar(&names::familiar(&request.key.reference));
-            BaseRequest { similar_stage, ..request.clone() }
-        })
+        missing.map(|request| BaseRequest { help: self.meant(request, sources), ..request.clone() })
+    }
+
+    /// Says which stage may have been meant by the name of an image.
+    fn meant(&self, request: &BaseRequest, sources: &Sources) -> Option<String> {
+        let name = names::familiar(&request.key.reference);
+        let Some(stage) = self.names.stage(&name) else {
+            return self.names.similar(&name).map(|stage| format!("did you mean the stage `{stage}`?"));
+        };
+        let (place, here) = (self.names.place(stage), request.span);
+        if place == here {
+            // A stage that is called as its image: it does not mean itself.
+            return None;
+        }
+        let place = on_line(place, sources);
+        Some(format!("the stage `{name}` is defined later{place}: FROM can only name a stage above it"))
     }
 
     pub(crate) fn node(&self, index: usize) -> Option<&Node> {
@@ -169,6 +186,23 @@ fn name_span(stage: &Stage) -> Span {
     stage.from.name.as_ref().map_or(stage.span, |name| name.span)
 }
 
+fn local_arguments(dockerfile: &Dockerfile) -> HashMap<&str, Span> {
+    let mut first = HashMap::new();
+    for instruction in dockerfile.stages.iter().flat_map(|stage| &stage.instructions) {
+        if let Kind::Arg(items) = &instruction.kind {
+            for item in items {
+                first.entry(item.name.text.as_str()).or_insert(item.span);
+            }
+        }
+    }
+    first
+}
+
+/// Returns ` on line 3`, where `span` begins; nothing if its text is not at hand.
+pub(crate) fn on_line(span: Span, sources: &Sources) -> String {
+    sources.line_column(span).map(|(_, line, _)| format!(" on line {line}")).unwrap_or_default()
+}
+
 impl Draw<'_, '_> {
     fn reach(&mut self, target: usize) {
         let mut open = vec![target];
@@ -205,11 +239,34 @@ impl Draw<'_, '_> {
         let expanded = self.findings.expand(word, &self.graph.globals.env)?;
         lint::from_arguments(&expanded, word, &self.graph.globals.env, self.findings);
         if expanded.value.is_empty() {
-            self.findings.error(word.span, format!("empty platform value from expression {}", word.text));
+            self.wrong(word, &expanded, format!("empty platform value from expression {}", word.text));
             return None;
         }
         lint::redundant_platform(&expanded, word, &self.graph.globals.env, self.findings);
-        expanded.value.parse().map_err(|error| self.findings.error(word.span, format!("{error}"))).ok()
+        expanded.value.parse().map_err(|error: InvalidPlatform| self.wrong(word, &expanded, error.to_string())).ok()
+    }
+
+    /// Reports what is wrong with a word of `FROM`, and why variables in it have no value.
+    fn wrong(&mut self, word: &Word, expanded: &Expanded, message: String) {
+        let unset = expanded.used.iter().filter(|(_, unset)| *unset);
+        let why: Vec<String> = unset.map(|(name, _)| self.why_unset(name)).collect();
+        self.findings.push(why.into_iter().fold(Diagnostic::error(word.span, message), Diagnostic::help));
+    }
+
+    fn why_unset(&mut self, name: &str) -> String {
+        if globals::declares(self.dockerfile, name) {
+            return format!("`ARG {name}` has no value: give it a default, or a value with `--build-arg {name}=VALUE`");
+        }
+        if let Some(span) = self.local_arguments.get(name) {
+            let place = on_line(*span, self.sources);
+            return format!(
+                "`ARG {name}`{place} belongs to its stage: an ARG that FROM uses has to stand before the first FROM"
+            );
+        }
+        match self.findings.nearest(name, self.graph.globals.env.names()) {
+            Some(near) => format!("`{name}` is not declared before the first FROM; did you mean `{near}`?"),
+            None => format!("declare it before the first FROM: `ARG {name}=VALUE`"),
+        }
     }
 
     fn base(&mut self, index: usize, stage: &Stage, platform: &Platform) -> Option<Source> {
@@ -218,14 +275,14 @@ impl Draw<'_, '_> {
         lint::from_arguments(&expanded, word, &self.graph.globals.env, self.findings);
         lint::default_base(word, &self.graph.globals.defaults, self.findings);
         if expanded.value.is_empty() {
-            self.findings.error(word.span, format!("base name ({}) should not be blank", word.text));
+            self.wrong(word, &expanded, format!("base name ({}) should not be blank", word.text));
             return None;
         }
         if let Some(earlier) = self.graph.names.earlier_stage(&expanded.value, index) {
             return Some(Source::Stage(earlier));
         }
         let outside = self.graph.names.outside(&expanded.value, platform);
-        outside.map_err(|error| self.findings.error(word.span, error.to_string())).ok()
+        outside.map_err(|error| self.wrong(word, &expanded, error.to_string())).ok()
     }
 
     /// Notes that a stage needs `source`, its own base if that is `None`.
@@ -234,7 +291,7 @@ impl Draw<'_, '_> {
         match source {
             Source::Stage(to) => node.edges.push(Edge { to, span, copy }),
             Source::Image(key) => {
-                let request = BaseRequest { key: key.clone(), explicit_platform, span, similar_stage: None };
+                let request = BaseRequest { key: key.clone(), explicit_platform, span, help: None };
                 self.graph.images.entry(key).or_insert(request).explicit_platform |= explicit_platform;
             }
             Source::Directory(_) | Source::Scratch => {}

@@ -6,6 +6,7 @@
 mod base;
 mod builder;
 mod chmod;
+mod choice;
 mod digest;
 mod env;
 mod environment;
@@ -150,7 +151,7 @@ pub fn bases(
     lower::check_syntax(dockerfile, options, &mut findings);
     for platform in lower::platforms(options) {
         let graph = Graph::new(dockerfile, known, options, &platform, sources, &mut findings);
-        for mut request in graph.iter().flat_map(|graph| graph.missing(known)) {
+        for mut request in graph.iter().flat_map(|graph| graph.missing(known, sources)) {
             let explicit = missing.get(&request.key).is_some_and(|known: &BaseRequest| known.explicit_platform);
             request.explicit_platform |= explicit;
             missing.insert(request.key.clone(), request);

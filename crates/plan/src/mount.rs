@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use dockerfile::diagnostic::nearest;
+use dockerfile::{Diagnostic, Span};
 
+use crate::choice::Choice;
 use crate::op::CacheSharing;
 use crate::options::Options;
 use crate::path;
@@ -74,6 +76,10 @@ pub(crate) enum Kind {
     Ssh,
 }
 
+const TYPES: Choice = Choice { of: "type", known: &["bind", "cache", "tmpfs", "secret", "ssh"] };
+
+const SHARING: Choice = Choice { of: "sharing", known: &["shared", "private", "locked"] };
+
 const KEYS: [&str; 19] = [
     "type",
     "from",
@@ -138,9 +144,35 @@ struct Draft {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Invalid {
     /// `at` is the field at fault; `None` if it is the mount as a whole.
-    Because { message: String, at: Option<Range<usize>> },
+    Because { mistake: Mistake, at: Option<Range<usize>> },
     /// A variable could not be expanded, and who tried has said so.
     Reported,
+}
+
+/// What is wrong with a field, or with all of them together.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Mistake {
+    message: String,
+    help: Option<String>,
+}
+
+impl Mistake {
+    /// Returns it as a finding at `span`.
+    pub(crate) fn at(self, span: Span) -> Diagnostic {
+        self.help.into_iter().fold(Diagnostic::error(span, self.message), Diagnostic::help)
+    }
+}
+
+impl From<String> for Mistake {
+    fn from(message: String) -> Self {
+        Self { message, help: None }
+    }
+}
+
+impl From<&str> for Mistake {
+    fn from(message: &str) -> Self {
+        message.to_owned().into()
+    }
 }
 
 /// Returns the value of `from` without looking at anything else: it may not contain variables.
@@ -157,7 +189,7 @@ pub(crate) fn parse(
     text: &str,
     expand: &mut dyn FnMut(&str, Range<usize>) -> Option<String>,
 ) -> Result<Declared, Invalid> {
-    let whole = |message| Invalid::Because { message, at: None };
+    let whole = |mistake| Invalid::Because { mistake, at: None };
     let mut draft = Draft::default();
     for field in fields(text).map_err(whole)? {
         let read = match field.text.split_once('=') {
@@ -168,37 +200,37 @@ pub(crate) fn parse(
                 assign(&mut draft, &key.to_lowercase(), value, &field.text)
             }
         };
-        read.map_err(|message| Invalid::Because { message, at: Some(field.place) })?;
+        read.map_err(|mistake| Invalid::Because { mistake, at: Some(field.place) })?;
     }
     check(&draft).map_err(whole)?;
     let default = !matches!(draft.mount.kind, Kind::Cache | Kind::Tmpfs);
     Ok(Declared { read_only: draft.read_only.unwrap_or(default), ..draft.mount })
 }
 
-fn bare(draft: &mut Draft, field: &str) -> Result<(), String> {
+fn bare(draft: &mut Draft, field: &str) -> Result<(), Mistake> {
     match field.to_lowercase().as_str() {
         "ro" | "readonly" => draft.read_only = Some(true),
         "rw" | "readwrite" => draft.read_only = Some(false),
         "required" if draft.mount.kind.is_credential() => draft.mount.required = true,
         "required" => return Err(unexpected_for("required", draft)),
-        _ => return Err(format!("invalid field '{field}' must be a key=value pair")),
+        _ => return Err(format!("invalid field '{field}' must be a key=value pair").into()),
     }
     Ok(())
 }
 
-fn from_key(draft: &mut Draft, value: &str) -> Result<(), String> {
+fn from_key(draft: &mut Draft, value: &str) -> Result<(), Mistake> {
     if value.contains('$') {
-        return Err("'from' doesn't support variable expansion, define alias stage instead".to_owned());
+        return Err("'from' doesn't support variable expansion, define alias stage instead".into());
     }
     draft.mount.from = Some(value.to_owned()).filter(|value| !value.is_empty());
     Ok(())
 }
 
-fn assign(draft: &mut Draft, key: &str, value: String, field: &str) -> Result<(), String> {
+fn assign(draft: &mut Draft, key: &str, value: String, field: &str) -> Result<(), Mistake> {
     match key {
         "type" => {
-            let kind = Kind::parse(&value).ok_or_else(|| format!("unsupported mount type \"{value}\""))?;
-            draft.mount.kind = kind;
+            let unsupported = || not_one_of(&TYPES, format!("unsupported mount type \"{value}\""), &value);
+            draft.mount.kind = Kind::parse(&value).ok_or_else(unsupported)?;
         }
         "source" | "src" => draft.mount.source = value,
         "target" | "dst" | "destination" => draft.mount.target = value,
@@ -218,44 +250,48 @@ fn assign(draft: &mut Draft, key: &str, value: String, field: &str) -> Result<()
     Ok(())
 }
 
-fn unexpected(key: &str, field: &str) -> String {
+fn not_one_of(choice: &Choice, message: String, value: &str) -> Mistake {
+    Mistake { message: message + &choice.question(value), help: Some(choice.list()) }
+}
+
+fn unexpected(key: &str, field: &str) -> Mistake {
     let question = nearest(key, KEYS).map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
-    format!("unexpected key '{key}' in '{field}'{question}")
+    format!("unexpected key '{key}' in '{field}'{question}").into()
 }
 
-fn unexpected_for(key: &str, draft: &Draft) -> String {
-    format!("unexpected key '{key}' for mount type '{}'", draft.mount.kind.name())
+fn unexpected_for(key: &str, draft: &Draft) -> Mistake {
+    format!("unexpected key '{key}' for mount type '{}'", draft.mount.kind.name()).into()
 }
 
-fn sharing(draft: &mut Draft, value: &str) -> Result<(), String> {
+fn sharing(draft: &mut Draft, value: &str) -> Result<(), Mistake> {
     draft.mount.sharing = match value.to_lowercase().as_str() {
         "shared" => CacheSharing::Shared,
         "private" => CacheSharing::Private,
         "locked" => CacheSharing::Locked,
-        _ => return Err(format!("unsupported sharing value \"{value}\"")),
+        _ => return Err(not_one_of(&SHARING, format!("unsupported sharing value \"{value}\""), value)),
     };
     draft.has_sharing = true;
     Ok(())
 }
 
-fn number(draft: &mut Draft, key: &'static str, value: &str, radix: u32) -> Result<u32, String> {
+fn number(draft: &mut Draft, key: &'static str, value: &str, radix: u32) -> Result<u32, Mistake> {
     let is_plain = value.starts_with(|c: char| c.is_ascii_digit());
     let number = u32::from_str_radix(value, radix).ok().filter(|_| is_plain);
     draft.ownership = draft.ownership.or(Some(key));
-    number.ok_or_else(|| format!("invalid value {value} for {key}"))
+    number.ok_or_else(|| format!("invalid value {value} for {key}").into())
 }
 
-fn boolean(key: &str, value: &str) -> Result<bool, String> {
+fn boolean(key: &str, value: &str) -> Result<bool, Mistake> {
     match value {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(format!("invalid value for {key}: {value}")),
+        _ => Err(format!("invalid value for {key}: {value}").into()),
     }
 }
 
 /// Reads bytes with an optional suffix (`64m`, `1.5GiB`), powers of 1024.
-fn size(text: &str) -> Result<u64, String> {
-    let invalid = || format!("invalid value for size: {text}");
+fn size(text: &str) -> Result<u64, Mistake> {
+    let invalid = || Mistake::from(format!("invalid value for size: {text}"));
     let lower = text.to_lowercase();
     let end = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
     let (number, unit) = lower.split_at(end);
@@ -275,15 +311,15 @@ fn size(text: &str) -> Result<u64, String> {
     if bytes.is_finite() && bytes < 9e18 { Ok(bytes as u64) } else { Err(invalid()) }
 }
 
-fn check(draft: &Draft) -> Result<(), String> {
+fn check(draft: &Draft) -> Result<(), Mistake> {
     let kind = draft.mount.kind;
     if let Some(key) = draft.ownership
         && matches!(kind, Kind::Bind | Kind::Tmpfs)
     {
-        return Err(format!("{key} not allowed for \"{}\" type mounts", kind.name()));
+        return Err(format!("{key} not allowed for \"{}\" type mounts", kind.name()).into());
     }
     if draft.has_sharing && kind != Kind::Cache {
-        return Err(format!("invalid cache sharing set for {} mount", kind.name()));
+        return Err(format!("invalid cache sharing set for {} mount", kind.name()).into());
     }
     if kind == Kind::Secret {
         return check_secret(draft);
@@ -294,26 +330,26 @@ fn check(draft: &Draft) -> Result<(), String> {
     Ok(())
 }
 
-fn check_ssh(draft: &Draft) -> Result<(), String> {
+fn check_ssh(draft: &Draft) -> Result<(), Mistake> {
     if draft.mount.from.is_some() {
-        return Err("ssh mount should not have a from".to_owned());
+        return Err("ssh mount should not have a from".into());
     }
     if !draft.mount.source.is_empty() {
-        return Err("ssh mount should not have a source: `id` names what --ssh gives".to_owned());
+        return Err("ssh mount should not have a source: `id` names what --ssh gives".into());
     }
     Ok(())
 }
 
-fn check_secret(draft: &Draft) -> Result<(), String> {
+fn check_secret(draft: &Draft) -> Result<(), Mistake> {
     let Declared { source, target, from, id, .. } = &draft.mount;
     if from.is_some() {
-        return Err("secret mount should not have a from".to_owned());
+        return Err("secret mount should not have a from".into());
     }
     if source.is_empty() && target.is_empty() && id.is_none() {
-        return Err("invalid secret mount. one of source, target required".to_owned());
+        return Err("invalid secret mount. one of source, target required".into());
     }
     if !source.is_empty() && id.is_some() {
-        return Err("both source and id can't be set".to_owned());
+        return Err("both source and id can't be set".into());
     }
     Ok(())
 }
@@ -334,7 +370,7 @@ impl Field {
 }
 
 /// Splits at commas as CSV does (RFC 4180): a field may stand in quotes, a quote inside is doubled.
-fn fields(text: &str) -> Result<Vec<Field>, String> {
+fn fields(text: &str) -> Result<Vec<Field>, Mistake> {
     let mut fields = Vec::new();
     let mut rest = text;
     loop {
@@ -346,24 +382,24 @@ fn fields(text: &str) -> Result<Vec<Field>, String> {
             }
         };
         if !rest.starts_with('"') && field.contains('"') {
-            return Err("failed to parse csv mounts: a quote inside a field that does not start with one".to_owned());
+            return Err("failed to parse csv mounts: a quote inside a field that does not start with one".into());
         }
         let start = text.len() - rest.len();
         fields.push(Field { text: field, place: start..text.len() - after.len() });
         match after.strip_prefix(',') {
             Some(next) => rest = next,
             None if after.is_empty() => return Ok(fields),
-            None => return Err("failed to parse csv mounts: text after the quote that ends a field".to_owned()),
+            None => return Err("failed to parse csv mounts: text after the quote that ends a field".into()),
         }
     }
 }
 
-fn quoted_field(text: &str) -> Result<(String, &str), String> {
+fn quoted_field(text: &str) -> Result<(String, &str), Mistake> {
     let mut field = String::new();
     let mut rest = text;
     loop {
         let Some((inside, after)) = rest.split_once('"') else {
-            return Err("failed to parse csv mounts: a quote that is not closed".to_owned());
+            return Err("failed to parse csv mounts: a quote that is not closed".into());
         };
         field.push_str(inside);
         match after.strip_prefix('"') {

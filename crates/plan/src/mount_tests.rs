@@ -12,7 +12,7 @@ fn check(text: &str, expected: Declared) {
 #[track_caller]
 fn check_error(text: &str, message: &str) {
     match read(text) {
-        Err(Invalid::Because { message: actual, .. }) => assert_eq!(actual, message, "{text}"),
+        Err(Invalid::Because { mistake, .. }) => assert_eq!(mistake.message, message, "{text}"),
         other => panic!("{text}: {other:?}"),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use dockerfile::Span;
 use dockerfile::ast::Stage;
 use dockerfile::diagnostic::nearest;
 use image::reference::InvalidReference;
@@ -68,6 +69,11 @@ impl<'a> Names<'a> {
     pub(crate) fn display(&self, index: usize) -> String {
         let name = self.stages.get(index).and_then(|stage| stage.from.name.as_ref());
         name.map_or_else(|| index.to_string(), |name| name.value.clone())
+    }
+
+    /// Returns where a stage begins.
+    pub(crate) fn place(&self, index: usize) -> Span {
+        self.stages.get(index).map(|stage| stage.from.image.span).unwrap_or_default()
     }
 
     /// Returns the name of a stage that `wrong` is almost, or that it is though it cannot be meant.

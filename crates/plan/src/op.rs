@@ -271,6 +271,8 @@ pub enum CopySource {
         span: dockerfile::Span,
         /// Not extracted, whatever [`Copy::unpack`] says.
         as_is: bool,
+        /// As written it led out of the root by `..`: of no meaning but to whoever is told that nothing was found.
+        clamped: bool,
     },
     /// A file written in the Dockerfile.
     Inline { name: String, bytes: Vec<u8> },

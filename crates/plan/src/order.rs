@@ -1,9 +1,9 @@
 //! The order of the stages, and what makes one impossible.
 
 use crate::findings::Findings;
-use crate::graph::{Edge, Graph};
+use crate::graph::{Edge, Graph, on_line};
 
-use dockerfile::Diagnostic;
+use dockerfile::{Diagnostic, Sources};
 
 #[derive(Clone, Copy, PartialEq)]
 enum Mark {
@@ -14,7 +14,7 @@ enum Mark {
 
 /// Returns the needed stages, each after what it needs, in the order of the file wherever that allows it. Cycles and
 /// copies from stages below become errors.
-pub(crate) fn order(graph: &Graph<'_>, findings: &mut Findings) -> Vec<usize> {
+pub(crate) fn order(graph: &Graph<'_>, sources: &Sources, findings: &mut Findings) -> Vec<usize> {
     let mut marks = vec![Mark::New; graph.nodes.len()];
     let mut order = Vec::new();
     for start in 0..graph.nodes.len() {
@@ -23,7 +23,7 @@ pub(crate) fn order(graph: &Graph<'_>, findings: &mut Findings) -> Vec<usize> {
             return Vec::new();
         }
     }
-    order.iter().for_each(|index| check_copies(graph, *index, findings));
+    order.iter().for_each(|index| check_copies(graph, *index, sources, findings));
     order
 }
 
@@ -88,13 +88,14 @@ fn cycle_found(graph: &Graph<'_>, cycle: &[(usize, Edge)]) -> Diagnostic {
     diagnostic.help(format!("each needs the next: {}", way.join(", ")))
 }
 
-fn check_copies(graph: &Graph<'_>, index: usize, findings: &mut Findings) {
+fn check_copies(graph: &Graph<'_>, index: usize, sources: &Sources, findings: &mut Findings) {
     let edges = graph.node(index).map(|node| node.edges.as_slice()).unwrap_or_default();
     for edge in edges.iter().filter(|edge| edge.copy && edge.to > index) {
         let (from, current) = (graph.names.display(edge.to), graph.names.display(index));
-        findings.error(
-            edge.span,
-            format!("cannot copy from stage \"{from}\", it needs to be defined before current stage \"{current}\""),
-        );
+        let message =
+            format!("cannot copy from stage \"{from}\", it needs to be defined before current stage \"{current}\"");
+        let place = on_line(graph.names.place(edge.to), sources);
+        let diagnostic = Diagnostic::error(edge.span, message).label(format!("defined later{place}"));
+        findings.push(diagnostic.help(format!("move the stage `{from}` above the stage `{current}`")));
     }
 }

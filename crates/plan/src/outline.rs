@@ -235,8 +235,8 @@ impl Stage<'_> {
         let declared: Declared = match mount::parse(&flag.value, &mut expand) {
             Ok(declared) => declared,
             Err(mount::Invalid::Reported) => return None,
-            Err(mount::Invalid::Because { message, .. }) => {
-                findings.error(flag.span, message);
+            Err(mount::Invalid::Because { mistake, .. }) => {
+                findings.push(mistake.at(flag.span));
                 return None;
             }
         };

@@ -18,6 +18,20 @@ pub(crate) fn join(directory: &str, path: &str) -> String {
     if joined.is_empty() { "/".to_owned() } else { joined }
 }
 
+/// True if `path` names something above where it begins, which [`clean`] takes for the root.
+pub(crate) fn leaves_root(path: &str) -> bool {
+    let mut depth = 0_usize;
+    path.split('/').any(|part| {
+        match part {
+            "" | "." => {}
+            ".." if depth == 0 => return true,
+            ".." => depth -= 1,
+            _ => depth += 1,
+        }
+        false
+    })
+}
+
 /// Returns where a copy goes: like [`join`], and a trailing slash stays, since it means a directory (reference:
 /// section 6, 1).
 pub(crate) fn destination(directory: &str, text: &str) -> String {
@@ -29,6 +43,16 @@ pub(crate) fn destination(directory: &str, text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_leads_above_the_root() {
+        for path in ["..", "../a", "/../a", "a/../../b", "./.."] {
+            assert!(leaves_root(path), "{path}");
+        }
+        for path in ["", "/", "a/..", "a/../b", "..a", "a/b/../../c", "..."] {
+            assert!(!leaves_root(path), "{path}");
+        }
+    }
 
     #[track_caller]
     fn check_clean(path: &str, expected: &str) {

@@ -68,6 +68,9 @@ pub enum SolveErrorKind {
     /// Something that is not a directory is where a directory would have to be.
     #[error("cannot copy to non-directory: {target}")]
     CopyOntoFile { target: String },
+    /// Something that is not a directory is where a working directory would have to be.
+    #[error("cannot make the directory {path}: {target} is {what}")]
+    WorkdirOntoFile { path: String, target: String, what: &'static str },
     /// More than 40 symbolic links, or a loop.
     #[error("too many levels of symbolic links: {path}")]
     SymlinkLoop { path: String },

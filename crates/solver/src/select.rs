@@ -56,7 +56,7 @@ impl<'a> Wanted<'a> {
 
     /// Returns what a source of `copy` asks for, and of which input; `None` if it stands in the Dockerfile itself.
     pub(crate) fn source(copy: &'a Copy, source: &'a CopySource) -> Option<(usize, Self)> {
-        let CopySource::Path { input, pattern, span, as_is } = source else { return None };
+        let CopySource::Path { input, pattern, span, as_is, .. } = source else { return None };
         let purpose = if copy.unpack && !as_is { Purpose::Add } else { Purpose::Copy };
         let (exclude, parents, span) = (&copy.exclude, copy.parents, *span);
         Some((*input, Self { pattern, purpose, exclude, parents, span }))

@@ -46,7 +46,7 @@ impl Arguments {
                 count(|outcome| outcome.ran() || outcome == account::Word::Failed).to_string(),
                 count(|outcome| outcome == account::Word::Hit).to_string(),
                 result,
-                account.image.unwrap_or_default(),
+                account.images.join(", "),
             ]);
         }
         if !self.quiet {

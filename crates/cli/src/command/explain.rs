@@ -117,7 +117,7 @@ fn last_of(store: &Store, ids: &[String], name: &str) -> Result<Option<(usize, A
     let name = name.or_latest().familiar();
     for (at, id) in ids.iter().enumerate().rev() {
         if let Some(account) = account::read(store, id)?
-            && account.image.as_ref() == Some(&name)
+            && account.images.contains(&name)
         {
             return Ok(Some((at, account)));
         }
@@ -154,7 +154,15 @@ fn describe(step: &Step, reasons: &[String]) -> String {
 }
 
 /// The steps of earlier builds, newest first.
-struct Earlier(Vec<Step>);
+struct Earlier(Vec<Past>);
+
+/// A step of an earlier build.
+#[derive(Clone)]
+struct Past {
+    step: Step,
+    /// The base image that it started from, if it did from one.
+    base: Option<String>,
+}
 
 /// A step whose earlier record is looked for.
 struct Sought<'a> {
@@ -168,14 +176,17 @@ impl Earlier {
     fn read(store: &Store, ids: &[String]) -> Result<Self, Failure> {
         let mut steps = Vec::new();
         for id in ids.iter().rev().take(LOOK_BACK) {
-            steps.extend(account::read(store, id)?.map(|account| account.steps).unwrap_or_default());
+            let earlier = account::read(store, id)?.map(|account| account.steps).unwrap_or_default();
+            let bases: Vec<Option<String>> = earlier.iter().map(|step| step.base.clone()).collect();
+            let base = |step: &Step| step.parent.and_then(|parent| bases.get(parent).cloned().flatten());
+            steps.extend(earlier.into_iter().map(|step| Past { base: base(&step), step }));
         }
         Ok(Self(steps))
     }
 
     /// Finds the nearest earlier step, and what went into it then: the last that was written alike; else the last that was
     /// in its place; else the last of its kind that started from the same.
-    fn record(&self, store: &Store, sought: &Sought<'_>) -> Result<Option<(Step, Record)>, Failure> {
+    fn record(&self, store: &Store, sought: &Sought<'_>) -> Result<Option<(Past, Record)>, Failure> {
         let any = |_: &Record| true;
         let alike = |step: &Step| instruction(&step.name) == instruction(sought.name);
         // What the build still has elsewhere is not what this one was.
@@ -204,9 +215,9 @@ impl Earlier {
         store: &Store,
         step: impl Fn(&Step) -> bool,
         fits: impl Fn(&Record) -> bool,
-    ) -> Result<Option<(Step, Record)>, Failure> {
-        for earlier in self.0.iter().filter(|earlier| step(earlier)) {
-            if let Some(key) = earlier.record_key()
+    ) -> Result<Option<(Past, Record)>, Failure> {
+        for earlier in self.0.iter().filter(|earlier| step(&earlier.step)) {
+            if let Some(key) = earlier.step.record_key()
                 && let Some(record) = store.record(&key)?
                 && fits(&record)
             {
@@ -254,7 +265,7 @@ fn reasons(store: &Store, account: &Account, index: usize, earlier: &Earlier) ->
     else {
         return Ok(vec!["it was never built".to_owned()]);
     };
-    if before.key == step.key {
+    if before.step.key == step.key {
         let address = now.inputs.iter().find(|input| input.name == solver::ADDRESS);
         if let Some(address) = address.filter(|_| !step.ignored_cache) {
             let find =
@@ -276,8 +287,9 @@ fn reasons(store: &Store, account: &Account, index: usize, earlier: &Earlier) ->
             }
         }]);
     }
-    let parent = step.parent.and_then(|parent| account.steps.get(parent)).map(|parent| parent.name.as_str());
-    compare(store, record.inputs, now.inputs, parent)
+    let parent = step.parent.and_then(|parent| account.steps.get(parent));
+    let start = parent.map(|parent| Start { name: &parent.name, base: parent.base.clone(), before: before.base });
+    compare(store, record.inputs, now.inputs, start)
 }
 
 /// Says why the result of a step is not known that has not run yet.
@@ -300,27 +312,44 @@ pub(crate) fn why_missing(store: &Store, plan: &Plan, missing: &Missing) -> Resu
     }
     let names = plan.vertices.iter().map(|vertex| vertex.name.as_str()).collect();
     let sought = Sought { name: &vertex.name, inputs, names };
-    let Some((_, record)) = Earlier::read(store, &store.builds()?)?.record(store, &sought)? else {
+    let Some((before, record)) = Earlier::read(store, &store.builds()?)?.record(store, &sought)? else {
         return Ok(vec!["it was never built".to_owned()]);
     };
-    let parent = vertex.parent.map(|parent| plan.vertices[parent.index()].name.as_str());
-    compare(store, record.inputs, inputs.clone(), parent)
+    let parent = vertex.parent.map(|parent| &plan.vertices[parent.index()]);
+    let start = parent.map(|parent| Start { name: &parent.name, base: account::base(parent), before: before.base });
+    compare(store, record.inputs, inputs.clone(), start)
 }
 
-/// Says what differs between two records of a step; `parent` is the name of the step it starts from.
+/// What a step starts from.
+struct Start<'a> {
+    /// Of the step whose result it is.
+    name: &'a str,
+    /// Which base image that is, if it is one.
+    base: Option<String>,
+    /// The base image that it started from before.
+    before: Option<String>,
+}
+
+impl Start<'_> {
+    fn changed(&self) -> String {
+        match (&self.before, &self.base) {
+            (Some(before), Some(now)) if before != now => format!("the base image changed: `{before}` → `{now}`"),
+            _ => format!("what it starts from changed: {}", shorten(self.name, 70)),
+        }
+    }
+}
+
+/// Says what differs between two records of a step; `start` is what it starts from.
 fn compare(
     store: &Store,
     before: Vec<RecordInput>,
     now: Vec<RecordInput>,
-    parent: Option<&str>,
+    start: Option<Start<'_>>,
 ) -> Result<Vec<String>, Failure> {
     let mut reasons = differences(&with_files(store, before)?, &with_files(store, now)?);
     for reason in &mut reasons {
         if reason.starts_with(PARENT) {
-            *reason = match parent {
-                Some(parent) => format!("what it starts from changed: {}", shorten(parent, 70)),
-                None => "what it starts from changed".to_owned(),
-            };
+            *reason = start.as_ref().map_or_else(|| "what it starts from changed".to_owned(), Start::changed);
         }
     }
     if reasons.is_empty() {

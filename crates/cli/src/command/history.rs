@@ -4,11 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use image::Platform;
 
 use crate::error::Failure;
 use crate::output::table;
-use crate::settings::open_store;
+use crate::settings::{self, open_store};
 use crate::{resolve, terminal};
 
 #[derive(Args, Debug)]
@@ -18,16 +17,17 @@ pub(crate) struct Arguments {
     /// Do not shorten
     #[arg(long)]
     no_trunc: bool,
-    /// Of an image for several platforms, the one for this [default: this machine's]
+    /// Of an image for several platforms, the one for this [default: DOCKER_DEFAULT_PLATFORM, else this machine's]
     #[arg(long)]
-    platform: Option<Platform>,
+    platform: Option<String>,
 }
 
 impl Arguments {
     /// Newest line first, as docker has it; sizes are those of the layer blobs.
     pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
+        let platform = settings::platform(self.platform.as_deref())?;
         let store = open_store(root)?;
-        let image = resolve::local(&store, &self.image, self.platform.as_ref())?;
+        let image = resolve::local(&store, &self.image, platform.as_ref())?;
         let mut layers = image.manifest.layers().iter();
         let mut rows = Vec::new();
         for line in &image.config.history {

@@ -4,11 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use image::Platform;
 use serde_json::json;
 
 use crate::error::Failure;
-use crate::settings::open_store;
+use crate::settings::{self, open_store};
 use crate::{resolve, terminal};
 
 #[derive(Args, Debug)]
@@ -16,23 +15,24 @@ pub(crate) struct Arguments {
     /// Images to show
     #[arg(required = true)]
     images: Vec<String>,
-    /// Of an image for several platforms, the one for this [default: this machine's]
+    /// Of an image for several platforms, the one for this [default: DOCKER_DEFAULT_PLATFORM, else this machine's]
     #[arg(long)]
-    platform: Option<Platform>,
+    platform: Option<String>,
 }
 
 impl Arguments {
     /// Prints an array with the keys of `docker image inspect`.
     pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
+        let platform = settings::platform(self.platform.as_deref())?;
         let store = open_store(root)?;
         let mut shown = Vec::new();
         for text in &self.images {
-            let mut image = resolve::local(&store, text, self.platform.as_ref())?;
+            let mut image = resolve::local(&store, text, platform.as_ref())?;
             let names = resolve::names_of(&store, &image.target)?;
             let named = image.target.digest().to_string();
             let platforms = resolve::images_of(&store, &image.name, &image.target)?;
             let platforms: Vec<String> = platforms.iter().map(|image| image.config.platform().to_string()).collect();
-            if self.platform.is_some() {
+            if platform.is_some() {
                 // Asked for one image, not for the index it is in.
                 image.target = image.descriptor.clone();
             }

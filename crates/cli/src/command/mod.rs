@@ -23,6 +23,7 @@ mod tag;
 
 pub(crate) use build::outputs::{Image, Results};
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -132,7 +133,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
 
 /// Prints clap's message; a wrong command line is exit code 125 for `run`, as docker has it, else 2.
 fn usage(error: &clap::Error) -> ExitCode {
-    let runs = std::env::args().skip(1).find(|a| !a.starts_with('-')).is_some_and(|a| a == "run");
+    let runs = command_name(std::env::args_os().skip(1)).is_some_and(|name| name == "run");
     let option = match (error.kind(), error.get(ContextKind::InvalidArg)) {
         (ErrorKind::UnknownArgument, Some(ContextValue::String(option))) if runs => run::unsupported(option),
         _ => None,
@@ -147,6 +148,18 @@ fn usage(error: &clap::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     ExitCode::from(if runs { 125 } else { 2 })
+}
+
+/// Returns the first word of a command line that is neither an option nor the value of one.
+fn command_name(mut words: impl Iterator<Item = OsString>) -> Option<OsString> {
+    loop {
+        let word = words.next()?;
+        if word == "--root" {
+            words.next();
+        } else if !word.as_encoded_bytes().starts_with(b"-") {
+            return Some(word);
+        }
+    }
 }
 
 /// `KILN_LOG=debug` shows the libraries' logs; without it nothing is set up.

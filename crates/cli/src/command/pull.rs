@@ -34,8 +34,10 @@ impl Arguments {
         let _swept = Swept(store.clone());
         let registry = registry::Registry::new(registry_options(self.registry.mirrors));
         let name = resolve::reference(&self.image)?.or_latest();
-        let platform = platform.unwrap_or_else(Platform::host);
-        let pinned = registry.resolve(&name, &platform, &store)?;
+        let pinned = registry.resolve(&name, &platform.clone().unwrap_or_else(Platform::host), &store)?;
+        if let Some(platform) = &platform {
+            resolve::check_platform(&name, &pinned.platform, platform)?;
+        }
         let transfer = Transfer::new("pulling", self.quiet);
         registry.pull(&pinned, &store, &transfer)?;
         transfer.finish();

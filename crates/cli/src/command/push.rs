@@ -4,20 +4,19 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use image::Platform;
 
 use crate::error::Failure;
 use crate::progress::Transfer;
-use crate::settings::{open_store, registry_options};
+use crate::settings::{self, open_store, registry_options};
 use crate::{output, resolve, terminal};
 
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// Name of the image, with the registry to send it to
     image: String,
-    /// Of an image for several platforms, the one for this [default: all]
+    /// Of an image for several platforms, the one for this [default: DOCKER_DEFAULT_PLATFORM, else all]
     #[arg(long)]
-    platform: Option<Platform>,
+    platform: Option<String>,
     #[command(flatten)]
     registry: resolve::RegistryArguments,
     /// Print nothing but the digest
@@ -27,9 +26,10 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
+        let platform = settings::platform(self.platform.as_deref())?;
         let store = open_store(root)?;
         let registry = registry::Registry::new(registry_options(self.registry.mirrors));
-        let (name, target) = resolve::find_for(&store, &self.image, self.platform.as_ref())?;
+        let (name, target) = resolve::find_for(&store, &self.image, platform.as_ref())?;
         output::fetch_missing(&store, &registry, &name, &target)?;
         let transfer = Transfer::new("pushing", self.quiet);
         let digest = match registry.push(&name, &target, &store, &transfer) {

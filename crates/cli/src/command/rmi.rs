@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use image::Reference;
 use store::Target;
 
 use crate::error::Failure;
@@ -15,17 +16,23 @@ pub(crate) struct Arguments {
     /// Names to remove; the cache keeps what builds can still use
     #[arg(required = true)]
     images: Vec<String>,
+    /// Of an image given by its id remove all names, however many; do not fail for what is not there
+    #[arg(short, long)]
+    force: bool,
 }
 
 impl Arguments {
-    /// Removes every name it can, and fails if one was not there.
+    /// Removes every name it can, and fails if one was not there. An id that stands for several names removes none of
+    /// them, as with docker: whoever gives it may not know of the others.
     pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
         let store = open_store(root)?;
-        let mut missing = None;
+        let mut failed = None;
         for text in &self.images {
             let Ok((name, target)) = resolve::find(&store, text) else {
                 terminal::note(&resolve::unknown_image(&store, text).to_string());
-                missing = Some(ExitCode::FAILURE);
+                if !self.force {
+                    failed = Some(ExitCode::FAILURE);
+                }
                 continue;
             };
             // An id stands for all names of the image, a name for itself.
@@ -36,7 +43,12 @@ impl Arguments {
             };
             if names.is_empty() {
                 terminal::note(&format!("error: {text} is part of the index `{}`", name.familiar()));
-                missing = Some(ExitCode::FAILURE);
+                failed = Some(ExitCode::FAILURE);
+            }
+            if by_id && names.len() > 1 && !self.force {
+                terminal::note(&several(text, &names).to_string());
+                failed = Some(ExitCode::FAILURE);
+                continue;
             }
             for name in names {
                 store.untag(&name)?;
@@ -44,6 +56,12 @@ impl Arguments {
             }
         }
         store.sync()?;
-        Ok(missing.unwrap_or(ExitCode::SUCCESS))
+        Ok(failed.unwrap_or(ExitCode::SUCCESS))
     }
+}
+
+fn several(id: &str, names: &[Reference]) -> Failure {
+    let list: Vec<String> = names.iter().map(|name| format!("`{}`", name.familiar())).collect();
+    Failure::new(format!("cannot remove {id}: the image has several names: {}", list.join(", ")))
+        .help("give one of the names to remove that alone, or --force to remove all")
 }

@@ -21,7 +21,7 @@ use crate::emulation;
 use crate::error::Failure;
 use crate::resolve;
 use crate::settings::{self, open_store, registry_options};
-use crate::signals;
+use crate::{signals, terminal};
 
 /// Exit code when kiln itself failed, as docker has it.
 const FAILED: u8 = 125;
@@ -234,15 +234,28 @@ fn open_image(
     let registry = Registry::new(registry_options(mirrors));
     let contexts = Contexts::default();
     let worker = LocalWorker::new(store, &registry, &contexts, WorkerSettings::default())?;
+    let explicit_platform = platform.is_some();
     if let Some((name, image)) = resolve::built(store, text, platform.as_ref())? {
+        warn_of_platform(&image.config, explicit_platform);
         let base = image.base.map(|base| resolve::base_of(store, name, base)).transpose()?;
         let mut layers = base.map_or_else(|| Ok(Vec::new()), |base| worker.materialize(&base))?;
         layers.extend(image.layers);
         return Ok((image.config, layers));
     }
     let image = resolve::local_or_pull(store, &registry, text, platform)?;
+    warn_of_platform(&image.config, explicit_platform);
     let layers = worker.materialize(&image.as_base())?;
     Ok((image.config, layers))
+}
+
+/// Says that an image is not for this machine, unless that was asked for: an emulator may run it, slowly.
+fn warn_of_platform(config: &ImageConfig, explicit: bool) {
+    let (platform, host) = (config.platform(), Platform::host());
+    if !explicit && platform.rank_for(&host).is_none() {
+        terminal::note(&format!(
+            "warning: the image's platform ({platform}) does not match this machine's ({host}), and no --platform was given"
+        ));
+    }
 }
 
 /// Runs the container in the foreground and returns its exit code.

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use image::Platform;
 
 use crate::error::Failure;
-use crate::settings::{open_store, registry_options};
+use crate::settings::{self, open_store, registry_options};
 use crate::{output, resolve};
 
 #[derive(Args, Debug)]
@@ -21,9 +20,9 @@ pub(crate) struct Arguments {
     /// What to write: an archive for `docker load` that OCI readers understand too, or a plain OCI archive
     #[arg(long, value_enum, default_value_t = Format::DockerArchive)]
     format: Format,
-    /// Of an image for several platforms, the one for this [default: all]
+    /// Of an image for several platforms, the one for this [default: DOCKER_DEFAULT_PLATFORM, else all]
     #[arg(long)]
-    platform: Option<Platform>,
+    platform: Option<String>,
     #[command(flatten)]
     registry: resolve::RegistryArguments,
 }
@@ -36,11 +35,12 @@ enum Format {
 
 impl Arguments {
     pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
+        let platform = settings::platform(self.platform.as_deref())?;
         let store = open_store(root)?;
         let registry = registry::Registry::new(registry_options(self.registry.mirrors));
         let mut images = Vec::new();
         for text in &self.images {
-            images.push(resolve::find_for(&store, text, self.platform.as_ref())?);
+            images.push(resolve::find_for(&store, text, platform.as_ref())?);
         }
         for (name, target) in &images {
             output::fetch_missing(&store, &registry, name, target)?;

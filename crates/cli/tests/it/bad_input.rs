@@ -23,6 +23,29 @@ fn an_unknown_instruction() {
 }
 
 #[test]
+fn a_misspelled_image_has_a_neighbor_in_the_store() {
+    let env = TestEnv::with_busybox();
+    // Nobody listens there.
+    env.kiln(["tag", "busybox", "127.0.0.1:1/box"]).ok();
+    let help = "in the store is an image with a similar name: `127.0.0.1:1/box`";
+    env.build("FROM 127.0.0.1:1/bxo\n")
+        .fails(1, &["cannot resolve image `127.0.0.1:1/bxo:latest`", help, "Dockerfile:1:6"]);
+    env.kiln(["run", "127.0.0.1:1/bxo", "true"]).fails(125, &[help]);
+    let far = env.build("FROM 127.0.0.1:1/neither\n").fails(1, &["cannot be reached"]);
+    assert!(!far.stderr.contains("similar"), "{}", far.stderr);
+    assert_eq!(far.stderr.matches("= help: ").count(), 1, "{}", far.stderr);
+}
+
+#[test]
+fn a_misspelled_image_that_the_registry_has_not() {
+    let env = TestEnv::with_busybox();
+    let Some(server) = crate::registry::Server::start(&env) else { return };
+    env.kiln(["tag", "busybox", &format!("{}/box:v1", server.host)]).ok();
+    let failed = env.build(&format!("FROM {}/box:v2\n", server.host));
+    failed.fails(1, &["not found", &format!("similar name: `{}/box:v1`", server.host)]);
+}
+
+#[test]
 fn something_unterminated() {
     check("FROM busybox\nRUN <<EOF\necho\n", &["unterminated heredoc", "Dockerfile:2"]);
     check(

@@ -126,6 +126,50 @@ fn a_miss_is_explained() {
 }
 
 #[test]
+fn a_changed_base_image_is_told_by_its_digests() {
+    let env = env();
+    let base = |label: &str| {
+        env.file("base/Dockerfile", format!("FROM busybox\nRUN echo {label} > /label\n"));
+        env.kiln(["build", "-t", "base:1", "base"]).ok();
+        env.inspect("base:1")["Descriptor"]["digest"].as_str().expect("a digest").to_owned()
+    };
+    let text = "FROM base:1\nRUN cat /label > /copy\nRUN cat /copy > /again\n";
+    let first = base("first");
+    env.build(text).ok();
+    let second = base("second");
+    let required = env.build_with(text, &["--require-cache"]);
+    let said = format!("the base image changed: `base:1@{first}` → `base:1@{second}`");
+    required.fails(1, &[&said]);
+    env.build(text).ok();
+    let explained = env.kiln(["explain"]).ok().stdout;
+    let lines: Vec<&str> = explained.lines().map(str::trim).collect();
+    assert_eq!(lines[2], format!("because {said}"), "{explained}");
+    assert_eq!(lines[4], "because what it starts from changed: [2/3] RUN cat /label > /copy", "{explained}");
+    // Another name is another base image, too.
+    env.kiln(["tag", "busybox", "plain"]).ok();
+    env.file("label", "x");
+    env.build("FROM plain\nRUN cat /label > /copy || true\n").ok();
+    let explained = env.kiln(["explain"]).ok().stdout;
+    assert!(
+        explained.contains(&format!("the base image changed: `base:1@{second}` → `plain:latest@sha256:")),
+        "{explained}"
+    );
+}
+
+#[test]
+fn a_build_is_known_by_all_its_names() {
+    let env = env();
+    env.build_with("FROM busybox\nRUN echo 1 > /1\n", &["-t", "example.com/other:v2"]).ok();
+    env.kiln(["build", "-t", "unrelated", "--build-arg", "A=1", "."]).ok();
+    env.file("Dockerfile", "FROM busybox\nRUN echo 2 > /2\n");
+    env.kiln(["build", "-t", "unrelated", "."]).ok();
+    assert!(env.kiln(["builds"]).ok().stdout.contains("test:latest, example.com/other:v2"));
+    for name in ["test", "example.com/other:v2"] {
+        assert!(env.kiln(["explain", name]).ok().stdout.contains("RUN echo 1 > /1"), "{name}");
+    }
+}
+
+#[test]
 fn a_changed_instruction_is_compared_with_what_was_in_its_place() {
     let env = TestEnv::with_busybox();
     let because = |text: &str, step: &str| {

@@ -1,6 +1,6 @@
 //! `images`, `tag`, `rmi`, `inspect`, `history`, `import`, `load`, `save`.
 
-use crate::environment::TestEnv;
+use crate::environment::{TestEnv, busybox_tar};
 
 #[test]
 fn names_come_and_go() {
@@ -13,6 +13,7 @@ fn names_come_and_go() {
     env.kiln(["inspect", "busybox"]).fails(1, &["no image named `busybox`"]);
     env.kiln(["run", "--rm", "example.com/team/box:v1", "true"]).ok();
     env.kiln(["rmi", "example.com/team/box:v2"]).fails(1, &["a similar name exists: `example.com/team/box:v1`"]);
+    env.kiln(["rmi", "-f", "example.com/team/box:v2"]).ok();
     env.kiln(["tag", "busybux", "x"]).fails(1, &["no image named `busybux`"]);
     env.kiln(["tag", "example.com/team/box:v1", "UPPER"]).fails(1, &["invalid image name"]);
 }
@@ -24,8 +25,19 @@ fn an_image_is_found_by_its_id() {
     assert_eq!(id.trim().len(), 12);
     env.kiln(["run", "--rm", id.trim(), "true"]).ok();
     env.kiln(["tag", "busybox", "other"]).ok();
-    assert_eq!(env.kiln(["rmi", id.trim()]).ok().stdout, "Untagged: busybox:latest\nUntagged: other:latest\n");
+    env.kiln(["tag", "busybox", "third"]).ok();
+    let refused = env.kiln(["rmi", id.trim()]);
+    let refused = refused.fails(1, &["has several names: `busybox:latest`, `other:latest`, `third:latest`", "--force"]);
+    assert_eq!(refused.stdout, "");
+    // A name is removed alone, and the last one by the id too.
+    assert_eq!(env.kiln(["rmi", "other"]).ok().stdout, "Untagged: other:latest\n");
+    assert_eq!(env.kiln(["images", "-q"]).ok().stdout.lines().count(), 2);
+    let removed = env.kiln(["rmi", "-f", id.trim()]).ok().stdout;
+    assert_eq!(removed, "Untagged: busybox:latest\nUntagged: third:latest\n");
     assert_eq!(env.kiln(["images", "-q"]).ok().stdout, "");
+    env.kiln(["import", busybox_tar().to_str().expect("UTF-8"), "busybox"]).ok();
+    let id = env.kiln(["images", "-q"]).ok().stdout;
+    assert_eq!(env.kiln(["rmi", id.trim()]).ok().stdout, "Untagged: busybox:latest\n");
 }
 
 #[test]

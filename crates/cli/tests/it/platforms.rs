@@ -207,7 +207,8 @@ fn a_name_may_stand_for_an_index() {
     assert_eq!(env.inspect("single")["Id"], id);
     env.kiln(["rmi", "single"]).ok();
     env.kiln(["rmi", id]).fails(1, &["is part of the index `again:latest`"]);
-    assert_eq!(env.kiln(["rmi", &index[7..19]]).ok().stdout, "Untagged: again:latest\nUntagged: test:latest\n");
+    env.kiln(["rmi", &index[7..19]]).fails(1, &["has several names: `again:latest`, `test:latest`"]);
+    assert_eq!(env.kiln(["rmi", "-f", &index[7..19]]).ok().stdout, "Untagged: again:latest\nUntagged: test:latest\n");
 }
 
 #[test]
@@ -257,6 +258,75 @@ fn an_image_here_for_another_platform_is_said_so() {
     let context = format!("--build-context=base=oci-layout://{}", layout.display());
     let failed = env.build_with("FROM base\n", &["--platform=linux/s390x", &context]);
     failed.fails(1, &["is not here for linux/s390x", "is for linux/amd64, linux/arm64"]);
+}
+
+#[test]
+fn an_image_for_another_machine_is_not_run_in_silence() {
+    let env = TestEnv::with_busybox();
+    let (own, other) = architectures();
+    let platform = format!("linux/{other}");
+    let text = format!("FROM --platform=linux/{own} busybox AS base\nFROM scratch\nCOPY --from=base / /\n");
+    env.build_with(&text, &["--platform", &platform]).ok();
+    let warning = format!("warning: the image's platform ({platform}) does not match this machine's (linux/{own}");
+    let warns = |words: &[&str]| {
+        let ran = env.kiln(["run", "--rm"].iter().chain(words).chain(&["true"]).copied()).ok();
+        ran.stderr.contains(&warning)
+    };
+    // Built here, as it is and packed; its programs are those of this machine, so that they run.
+    assert!(warns(&["test"]));
+    env.kiln(["inspect", "test"]).ok();
+    assert!(warns(&["test"]));
+    assert!(warns(&[env.image_id().as_str()]));
+    assert!(!warns(&["--platform", &platform, "test"]));
+    assert!(!warns(&["busybox"]));
+}
+
+#[test]
+fn what_a_registry_has_for_another_platform_is_refused() {
+    let env = TestEnv::with_busybox();
+    let Some(server) = crate::registry::Server::start(&env) else { return };
+    let (own, other) = architectures();
+    let name = format!("{}/box", server.host);
+    env.kiln(["tag", "busybox", &name]).ok();
+    env.kiln(["push", &name]).ok();
+    let elsewhere = TestEnv::new();
+    let platform = format!("--platform=linux/{other}");
+    let said = format!("was found, but not for linux/{other}: it is for linux/{own}");
+    elsewhere.kiln(["pull", &platform, &name]).fails(1, &[&said]);
+    assert_eq!(elsewhere.kiln(["images", "-q"]).ok().stdout, "");
+    elsewhere.kiln(["run", "--rm", &platform, &name, "true"]).fails(125, &[&said]);
+    let pull = elsewhere.command(["pull", &name]).env("DOCKER_DEFAULT_PLATFORM", format!("linux/{other}")).output();
+    ran(pull.expect("kiln starts")).fails(1, &[&said]);
+    elsewhere.kiln(["pull", "--platform=local", &name]).ok();
+    elsewhere.kiln(["run", "--rm", "--platform=local", &name, "true"]).ok();
+}
+
+#[test]
+fn all_commands_read_platforms_alike() {
+    let env = index_in_store();
+    let (own, other) = architectures();
+    let archive = env.path("archive");
+    let archive = archive.to_str().expect("UTF-8");
+    let shown = |text: &str| serde_json::from_str::<Value>(text).expect("JSON")[0]["Architecture"].clone();
+    assert_eq!(shown(&env.kiln(["inspect", "--platform=local", "test"]).ok().stdout), own);
+    let with = |words: &[&str]| {
+        let mut command = env.command(words.iter().copied());
+        ran(command.env("DOCKER_DEFAULT_PLATFORM", format!("linux/{other}")).output().expect("kiln starts"))
+    };
+    assert_eq!(shown(&with(&["inspect", "test"]).ok().stdout), other);
+    assert_eq!(shown(&with(&["inspect", "--platform=local", "test"]).ok().stdout), own);
+    assert!(with(&["history", "test"]).ok().stdout.contains(&format!("ENV ARCH={other}")));
+    with(&["save", "test", "-o", archive]).ok();
+    let elsewhere = TestEnv::new();
+    elsewhere.kiln(["load", "-i", archive]).ok();
+    assert_eq!(elsewhere.inspect("test")["Platforms"], serde_json::json!([format!("linux/{other}")]));
+    env.kiln(["tag", "test", "127.0.0.1:1/app"]).ok();
+    for words in [&["inspect", "test"][..], &["history", "test"], &["save", "test", "-o", archive]] {
+        let failed = env.kiln(words.iter().copied().chain(["--platform=linux/amd46"]));
+        failed.fails(2, &["--platform linux/amd46", "did you mean `linux/amd64`?"]);
+    }
+    env.kiln(["push", "--platform=linux/s390x", "127.0.0.1:1/app"]).fails(1, &["is not here for linux/s390x"]);
+    env.kiln(["push", "--platform=local", "127.0.0.1:1/app"]).fails(1, &["127.0.0.1:1 cannot be reached"]);
 }
 
 /// Writes the smallest program for an architecture into the context, and says whether the machine executes it.

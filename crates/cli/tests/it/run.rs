@@ -1,5 +1,6 @@
 //! `kiln run`, `ps` and `rm`.
 
+use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
@@ -14,6 +15,18 @@ fn exit_codes_are_dockers() {
     env.kiln(["run", "--rm", "busybox", "/etc/passwd"]).fails(126, &["/etc/passwd"]);
     env.kiln(["run", "--rm", "-v", "nope", "busybox", "true"]).fails(125, &["--volume nope"]);
     env.kiln(["run", "--no-such-flag", "busybox"]).fails(125, &["--no-such-flag"]);
+    let store = env.store();
+    let store = store.to_str().expect("UTF-8");
+    env.kiln(["--root", store, "run", "--no-such-flag", "busybox"]).fails(125, &["--no-such-flag"]);
+    env.kiln(["--root", "run", "images", "--no-such-flag"]).fails(2, &["--no-such-flag"]);
+    let no_text = std::os::unix::ffi::OsStrExt::from_bytes(b"--\xff");
+    let ran = |words: &[&str]| {
+        crate::environment::ran(
+            env.command(words.iter().copied()).arg::<&OsStr>(no_text).output().expect("kiln starts"),
+        )
+    };
+    ran(&["run"]).fails(125, &[]);
+    ran(&["images"]).fails(2, &[]);
     env.kiln(["run", "--rm", "busybox"]).fails(125, &["the image has no command"]);
     env.kiln(["run", "--rm", "127.0.0.1:1/nothing", "true"]).fails(125, &["127.0.0.1:1"]);
 }

@@ -5,6 +5,9 @@ mod wildcard;
 
 use globset::GlobSet;
 
+use crate::diagnostic::Diagnostic;
+use crate::source::{Source, Span};
+
 use pattern::Pattern;
 
 pub use wildcard::Wildcard;
@@ -26,6 +29,16 @@ struct Entry {
     negated: bool,
 }
 
+impl Entry {
+    /// Compiles what was read of a line, `None` if that is no pattern.
+    fn read(line: usize, read: Result<Option<(String, bool)>, String>) -> Result<Option<Self>, InvalidPattern> {
+        let invalid = |help| move |message| InvalidPattern { line, message, help: Some(help) };
+        let Some((text, negated)) = read.map_err(invalid(NEGATION))? else { return Ok(None) };
+        let pattern = Pattern::new(&text).map_err(invalid(SYNTAX))?;
+        Ok(Some(Self { text, pattern, negated }))
+    }
+}
+
 /// What the patterns said of one directory, to be handed down to what is below it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ParentHits(pub(crate) Vec<bool>);
@@ -36,7 +49,28 @@ pub struct ParentHits(pub(crate) Vec<bool>);
 pub struct InvalidPattern {
     pub line: usize,
     pub message: String,
+    /// What would be one.
+    pub help: Option<&'static str>,
 }
+
+impl InvalidPattern {
+    /// Returns the finding, at the line of `source`, which holds the text of the ignore file.
+    pub fn diagnostic(&self, source: &Source) -> Diagnostic {
+        let mut lines = source.text.split_inclusive('\n');
+        let before: usize = lines.by_ref().take(self.line.saturating_sub(1)).map(str::len).sum();
+        let line = lines.next().unwrap_or_default();
+        let start = before + line.len() - line.trim_start().len();
+        self.at(Span::new(source.id, start, start + line.trim().len()))
+    }
+
+    /// Returns the finding of a pattern that stands at `span`.
+    pub fn at(&self, span: Span) -> Diagnostic {
+        self.help.into_iter().fold(Diagnostic::error(span, &self.message), Diagnostic::help)
+    }
+}
+
+const NEGATION: &str = "after `!` stands the pattern of what is not to be ignored: `!keep.txt`";
+const SYNTAX: &str = "`[` begins a class that `]` ends (`[a-z]`), and a character follows `\\`; write `\\[` and `\\\\` for the characters themselves";
 
 impl Ignore {
     /// Reads the text of a `.dockerignore` file.
@@ -53,11 +87,7 @@ impl Ignore {
 
     /// Says whether a pattern is one that [`from_patterns`](Self::from_patterns) takes, for much less than that costs.
     pub fn check(pattern: &str) -> Result<(), InvalidPattern> {
-        let checked = pattern::read_word(pattern).and_then(|read| match read {
-            Some((text, _)) => Pattern::new(&text).map(drop),
-            None => Ok(()),
-        });
-        checked.map_err(|message| InvalidPattern { line: 1, message })
+        Entry::read(1, pattern::read_word(pattern)).map(drop)
     }
 
     fn compile(
@@ -67,16 +97,14 @@ impl Ignore {
         let mut globs = GlobSet::builder();
         let mut glob_of = Vec::new();
         for (line, read) in lines {
-            let invalid = |message: String| InvalidPattern { line, message };
-            let Some((text, negated)) = read.map_err(invalid)? else { continue };
-            let pattern = Pattern::new(&text).map_err(invalid)?;
-            if let Pattern::Glob(glob) = &pattern {
+            let Some(entry) = Entry::read(line, read)? else { continue };
+            if let Pattern::Glob(glob) = &entry.pattern {
                 globs.add(glob.clone());
                 glob_of.push(patterns.len());
             }
-            patterns.push(Entry { text, pattern, negated });
+            patterns.push(entry);
         }
-        let too_large = |error: globset::Error| InvalidPattern { line: 1, message: error.to_string() };
+        let too_large = |error: globset::Error| InvalidPattern { line: 1, message: error.to_string(), help: None };
         Ok(Self { patterns, globs: globs.build().map_err(too_large)?, glob_of })
     }
 

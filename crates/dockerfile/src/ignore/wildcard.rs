@@ -34,7 +34,7 @@ impl Class {
 impl Wildcard {
     /// Compiles a pattern.
     pub fn new(pattern: &str) -> Result<Self, InvalidPattern> {
-        items(pattern).map(|items| Self { items }).map_err(|message| InvalidPattern { line: 1, message })
+        items(pattern).map(|items| Self { items }).map_err(|message| InvalidPattern { line: 1, message, help: None })
     }
 
     /// True if the whole of `path` matches. Bytes that are no UTF-8 count as one character each.

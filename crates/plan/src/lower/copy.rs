@@ -67,7 +67,7 @@ fn exclude(scope: &mut Scope<'_, '_>, flags: &ast::CopyFlags) -> Option<Vec<Stri
     let mut right = Some(());
     for pattern in &flags.exclude {
         if let Err(error) = Ignore::check(&pattern.value) {
-            scope.error(pattern.span, error.message);
+            scope.report(error.at(pattern.span));
             right = None;
         }
     }
@@ -143,7 +143,8 @@ fn local(scope: &mut Scope<'_, '_>, copy: &ast::Copy, draft: &mut Draft, text: &
         true => with_parents(text),
         false => path::clean(text),
     };
-    draft.sources.push(CopySource::Path { input, pattern, span, as_is: false });
+    let clamped = text.split("/./").any(path::leaves_root);
+    draft.sources.push(CopySource::Path { input, pattern, span, as_is: false, clamped });
     Some(())
 }
 

@@ -6,6 +6,7 @@ use dockerfile::ast::{self, Command, Heredoc, Instruction};
 use dockerfile::{Diagnostic, Span, Spanned, Word};
 
 use super::scope::Scope;
+use crate::choice::Choice;
 use crate::names::Source;
 use crate::op::{
     Cache, CacheDirectory, Mount, MountKind, Op, Run, RunNetwork, RunSecurity, Script, SecretEnv, SecretRef,
@@ -32,6 +33,9 @@ const AGENT_VARIABLE: &str = "SSH_AUTH_SOCK";
 
 const HOSTNAME: &str = "buildkitsandbox";
 const HOSTNAME_ARGUMENT: &str = "BUILDKIT_SANDBOX_HOSTNAME";
+
+const NETWORKS: Choice = Choice { of: "--network", known: &["default", "none", "host"] };
+const SECURITY: Choice = Choice { of: "--security", known: &["sandbox", "insecure"] };
 
 /// Build arguments that every command sees though nobody declared them.
 const PROXIES: [&str; 5] = ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"];
@@ -85,7 +89,8 @@ fn network(scope: &mut Scope<'_, '_>, flag: Option<&Spanned<String>>) -> Option<
             entitled(scope, flag, allowed, Entitlements::NETWORK_HOST).then_some(RunNetwork::Host)
         }
         other => {
-            scope.error(flag.span, format!("invalid network mode \"{other}\""));
+            let message = format!("invalid network mode \"{other}\"{}", NETWORKS.question(other));
+            scope.report(Diagnostic::error(flag.span, message).help(NETWORKS.list()));
             None
         }
     }
@@ -100,7 +105,8 @@ fn security(scope: &mut Scope<'_, '_>, flag: Option<&Spanned<String>>) -> Option
             entitled(scope, flag, allowed, Entitlements::SECURITY_INSECURE).then_some(RunSecurity::Insecure)
         }
         other => {
-            scope.error(flag.span, format!("security \"{other}\" is not valid"));
+            let message = format!("security \"{other}\" is not valid{}", SECURITY.question(other));
+            scope.report(Diagnostic::error(flag.span, message).help(SECURITY.list()));
             None
         }
     }
@@ -214,7 +220,11 @@ fn add(
 ) -> Option<()> {
     let target = path::join(scope.state.directory(), place);
     if target == "/" {
-        scope.error(flag.span, format!("invalid mount target \"{target}\""));
+        let diagnostic = Diagnostic::error(flag.span, format!("invalid mount target \"{target}\""));
+        scope.report(match place {
+            "" => diagnostic.label("no target").help("say where it is to be seen: `target=/PATH`"),
+            _ => diagnostic.help("a mount cannot take the place of the whole root: name a directory or file below it"),
+        });
         return None;
     }
     mounts.retain(|mount| mount.target != target);
@@ -286,8 +296,8 @@ fn declared(scope: &mut Scope<'_, '_>, flag: &Spanned<String>) -> Option<mount::
     match mount::parse(&flag.value, &mut expand) {
         Ok(declared) => Some(declared),
         Err(mount::Invalid::Reported) => None,
-        Err(mount::Invalid::Because { message, at }) => {
-            scope.error(at.map_or(flag.span, |at| part(flag, at)), message);
+        Err(mount::Invalid::Because { mistake, at }) => {
+            scope.report(mistake.at(at.map_or(flag.span, |at| part(flag, at))));
             None
         }
     }

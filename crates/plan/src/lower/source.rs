@@ -17,7 +17,7 @@ pub(super) struct Fetched {
 impl Fetched {
     /// Returns it as the source of a copy that has it as the input at that position.
     pub(super) fn source(&self, input: usize, span: Span, as_is: bool) -> CopySource {
-        CopySource::Path { input, pattern: self.pattern.clone(), span, as_is }
+        CopySource::Path { input, pattern: self.pattern.clone(), span, as_is, clamped: false }
     }
 }
 

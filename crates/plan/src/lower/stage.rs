@@ -147,7 +147,7 @@ impl<'a> Stages<'a> {
         history: &mut Vec<HistoryLine>,
     ) -> State {
         let span = self.dockerfile.stages[index].from.image.span;
-        let source = CopySource::Path { input: 0, pattern: "/".to_owned(), span, as_is: false };
+        let source = CopySource::Path { input: 0, pattern: "/".to_owned(), span, as_is: false, clamped: false };
         let op = Op::Copy(Copy { sources: vec![source], destination: "/".to_owned(), ..Copy::default() });
         let origin = self.origin(index, span, steps.next(&Env::default(), "FROM", name));
         let inputs = vec![Input::Context(ContextName::Named(name.to_owned()))];

@@ -117,10 +117,7 @@ fn answer(request: &BaseRequest, images: &Images, known: &mut Bases, diagnostics
         Some(config) => drop(known.insert(request.key.clone(), resolved(reference, config))),
         None => {
             let diagnostic = Diagnostic::error(request.span, format!("no image {reference} for {platform}"));
-            diagnostics.push(match &request.similar_stage {
-                Some(stage) => diagnostic.help(format!("similar stage: {stage}")),
-                None => diagnostic,
-            });
+            diagnostics.push(request.help.iter().fold(diagnostic, Diagnostic::help));
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use dockerfile::diagnostic::excerpt;
 use dockerfile::lint::Checks;
-use dockerfile::{Diagnostic, Diagnostics, Dockerfile, Severity, Sources};
-use plan::{BaseKey, BaseRequest, Mount, MountKind, Op, Plan};
+use dockerfile::{Diagnostic, Diagnostics, Dockerfile, Severity, Sources, Span};
+use plan::{BaseKey, BaseRequest, ContextName, CopySource, Input, Mount, MountKind, Op, Plan, Vertex};
 use solver::{SolveError, SolveErrorKind};
 
 use crate::error::Failure;
@@ -37,10 +37,8 @@ pub(super) fn stop_on_lints(dockerfile: &Dockerfile, findings: &[Diagnostic]) ->
 pub(super) fn base(failure: Failure, key: &BaseKey, requests: &[BaseRequest], sources: &Sources) -> Failure {
     let Some(request) = requests.iter().find(|request| request.key == *key) else { return failure };
     let name = request.key.reference.familiar();
-    let mut diagnostic = Diagnostic::error(request.span, format!("cannot resolve image `{name}`"));
-    if let Some(stage) = &request.similar_stage {
-        diagnostic = diagnostic.help(format!("did you mean the stage `{stage}`?"));
-    }
+    let diagnostic = Diagnostic::error(request.span, format!("cannot resolve image `{name}`"));
+    let diagnostic = request.help.iter().fold(diagnostic, Diagnostic::help);
     failure.excerpt(diagnostic.render(sources, terminal::color()))
 }
 
@@ -53,7 +51,7 @@ pub(super) fn solve(error: SolveError, plan: &Plan, sources: &Sources) -> Failur
     let Some(vertex) = error.vertex.map(|id| &plan.vertices[id.0 as usize]) else {
         return Failure::from_error(&error.kind);
     };
-    if let SolveErrorKind::CopyMissing { span, similar, ignored, .. } = &error.kind {
+    if let SolveErrorKind::CopyMissing { span, similar, ignored, path } = &error.kind {
         let mut diagnostic =
             Diagnostic::error(span.unwrap_or(vertex.span), "no such path in the build context or stage")
                 .label(format!("needed by stage `{}`", vertex.stage));
@@ -62,6 +60,11 @@ pub(super) fn solve(error: SolveError, plan: &Plan, sources: &Sources) -> Failur
         }
         if let Some(similar) = similar {
             diagnostic = diagnostic.help(format!("a similar path exists: `{similar}`"));
+        }
+        if let Some(place) = clamped(vertex, *span) {
+            diagnostic = diagnostic.help(format!(
+                "paths are resolved inside {place}, and `..` does not lead out of it: this is `{path}` there"
+            ));
         }
         return Failure::from_error(&error.kind).excerpt(diagnostic.render(sources, terminal::color()));
     }
@@ -77,6 +80,11 @@ pub(super) fn solve(error: SolveError, plan: &Plan, sources: &Sources) -> Failur
     }
     if let SolveErrorKind::SecretInVariable { span, reason, .. } = &error.kind {
         let diagnostic = Diagnostic::error(*span, format!("this secret cannot be put into a variable: {reason}"));
+        return Failure::from_error(&error.kind).excerpt(diagnostic.render(sources, terminal::color()));
+    }
+    if let SolveErrorKind::WorkdirOntoFile { target, what, .. } = &error.kind {
+        let diagnostic = Diagnostic::error(vertex.span, "WORKDIR needs a directory, or a path that is free")
+            .label(format!("`{target}` is {what}"));
         return Failure::from_error(&error.kind).excerpt(diagnostic.render(sources, terminal::color()));
     }
     if let SolveErrorKind::Source(source) = &error.kind {
@@ -110,6 +118,20 @@ pub(super) fn solve(error: SolveError, plan: &Plan, sources: &Sources) -> Failur
         return failure.help("mounting a part of a cache does not make it: a step that mounts the whole has to");
     }
     failure
+}
+
+/// Returns what the source of a copy at `span` is resolved in, if as written it led out of that.
+fn clamped(vertex: &Vertex, span: Option<Span>) -> Option<String> {
+    let Op::Copy(copy) = &vertex.op else { return None };
+    let input = copy.sources.iter().find_map(|source| match source {
+        CopySource::Path { input, span: at, clamped: true, .. } if Some(*at) == span => vertex.inputs.get(*input),
+        _ => None,
+    })?;
+    Some(match input {
+        Input::Context(ContextName::Main) => "the build context".to_owned(),
+        Input::Context(ContextName::Named(name)) => format!("the context `{name}`"),
+        Input::Vertex(_) | Input::Empty => "what `--from` names".to_owned(),
+    })
 }
 
 /// True if a box failed for want of something, and the step wants a part of a cache.

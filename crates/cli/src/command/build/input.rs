@@ -20,6 +20,7 @@ use super::http;
 use crate::error::Failure;
 use crate::progress::Mode;
 use crate::resolve::LAYOUT_HOST;
+use crate::terminal;
 
 /// Larger Dockerfiles are refused before they are parsed.
 const DOCKERFILE_LIMIT: u64 = 16 << 20;
@@ -283,7 +284,7 @@ impl Input {
 fn ignore_within(root: &Path, own: Option<&Path>) -> Result<Ignore, Failure> {
     let files = [own, Some(Path::new(".dockerignore"))];
     match files.into_iter().flatten().find_map(|path| archive::open(root, path).ok()) {
-        Some(file) => read_ignore(file).map_err(|f| f.context(".dockerignore of the build context")),
+        Some(file) => read_ignore(file, ".dockerignore"),
         None => Ok(Ignore::from_patterns([])?),
     }
 }
@@ -363,13 +364,19 @@ pub(crate) fn ignore_file(path: &Path) -> Result<Ignore, Failure> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ignore::from_patterns([])?),
         Err(error) => return Err(Failure::from_error(&error).context(format!("failed to read {}", path.display()))),
     };
-    read_ignore(file).map_err(|failure| failure.context(path.display().to_string()))
+    read_ignore(file, &path.display().to_string())
 }
 
-fn read_ignore(file: File) -> Result<Ignore, Failure> {
+fn read_ignore(file: File, name: &str) -> Result<Ignore, Failure> {
     let mut bytes = Vec::new();
-    file.take(IGNORE_LIMIT).read_to_end(&mut bytes)?;
-    Ok(Ignore::parse(&bytes)?)
+    let read = file.take(IGNORE_LIMIT).read_to_end(&mut bytes);
+    read.map_err(|error| Failure::from_error(&error).context(format!("failed to read {name}")))?;
+    Ignore::parse(&bytes).map_err(|invalid| {
+        let mut sources = Sources::default();
+        let source = sources.add(name, String::from_utf8_lossy(&bytes));
+        let drawn = invalid.diagnostic(&source).render(&sources, terminal::color());
+        Failure::new(format!("the ignore file {name} cannot be used")).excerpt(drawn)
+    })
 }
 
 pub(crate) fn append(path: &Path, suffix: &str) -> PathBuf {

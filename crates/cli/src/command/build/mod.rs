@@ -88,8 +88,8 @@ fn build(mut options: arguments::Options, root: Option<PathBuf>, timings: &Arc<T
     timings.name_steps(plan.vertices.iter().map(|vertex| vertex.name.clone()).collect());
     // Said once what has to be entered is entered: inside, everything begins anew.
     let warn = || progress::begun(options.progress, &plan, timings, &findings, &sources);
-    let name = options.tags.first().map(image::Reference::familiar);
-    let account = account::Build { plan: &plan, image: name, timings };
+    let images = options.tags.iter().map(image::Reference::familiar).collect();
+    let account = account::Build { plan: &plan, images, timings };
     let known = timings.measure("look up", || solver::known(&plan, &store, &contexts));
     let known = known.map_err(|error| {
         warn();
