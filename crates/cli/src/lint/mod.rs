@@ -5,12 +5,17 @@ pub(crate) mod report;
 use std::collections::HashSet;
 
 use dockerfile::ignore::Ignore;
-use dockerfile::{Diagnostic, Diagnostics, Dockerfile, Severity, Sources};
+use dockerfile::lint::Checks;
+use dockerfile::{Diagnostic, Diagnostics, Dockerfile, Severity, Sources, Span, Spanned};
 use image::ImageConfig;
 use plan::{BaseRequest, Bases, ContextName, CopySource, Input, Op, Options, Plan, ResolvedBase};
 use store::Store;
 
+use crate::error::Failure;
 use crate::resolve;
+
+/// The build argument that takes the place of `# check=…`.
+const CHECK_ARGUMENT: &str = "BUILDKIT_DOCKERFILE_CHECK";
 
 /// Files with more stages than this are checked from their target alone.
 const MAX_STAGES: usize = 64;
@@ -29,6 +34,15 @@ impl Findings {
     pub(crate) fn has_errors(&self) -> bool {
         self.items.iter().any(|found| found.severity == Severity::Error)
     }
+}
+
+/// Lets the build argument say which rules speak, in place of the file.
+pub(crate) fn take_argument(dockerfile: &mut Dockerfile, options: &Options) -> Result<(), Failure> {
+    let Some(value) = options.build_args.get(CHECK_ARGUMENT) else { return Ok(()) };
+    Checks::parse(value).map_err(|reason| Failure::new(format!("--build-arg {CHECK_ARGUMENT}: {reason}")))?;
+    let span = Span::new(dockerfile.source, 0, 0);
+    dockerfile.directives.check = Some(Spanned { value: value.clone(), span });
+    Ok(())
 }
 
 /// Checks a parsed file; `diagnostics` are those of the parser. Base images are looked up in the store alone: a check
