@@ -57,6 +57,17 @@ fn a_build_argument_takes_the_place_of_the_directive() {
 }
 
 #[test]
+fn a_shell_of_the_base_image_is_chosen_too() {
+    let env = TestEnv::with_busybox();
+    env.build("FROM busybox\nSHELL [\"/bin/sh\", \"-ec\"]\n").ok();
+    let text = "FROM test AS one\nCMD x\nFROM busybox\nCOPY --from=one /bin/sh /x\nENTRYPOINT y\n";
+    env.file("Dockerfile", text);
+    for found in [env.build_with(text, &["--check"]).stdout, env.build_with(text, &[]).ok().stderr] {
+        assert!(!found.contains("for CMD") && found.contains("for ENTRYPOINT"), "{found}");
+    }
+}
+
+#[test]
 fn copies_of_what_is_not_ignored_are_not_found() {
     let env = TestEnv::with_busybox();
     for name in ["a/x", "b/x", "c"] {

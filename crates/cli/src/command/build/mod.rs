@@ -79,6 +79,7 @@ fn build(mut options: arguments::Options, root: Option<PathBuf>, timings: &Arc<T
         found.extend(lint::ignored_copies(&plan, ignore, &sources));
     }
     dockerfile::lint::retain(&dockerfile, &mut found);
+    lint::forget_shells(&mut diagnostics, &plan.chosen_shells);
     diagnostics.extend(found);
     let findings = diagnostics.sorted();
     if let Err(violation) = failure::stop_on_lints(&dockerfile, &findings) {
