@@ -41,9 +41,10 @@ pub(crate) fn redundant_platform(expanded: &Expanded, word: &Word, globals: &Env
     }
 }
 
-/// `InvalidBaseImagePlatform`: the image is for something else than was asked for.
+/// `InvalidBaseImagePlatform`: the image is for something else than was asked for. Variants are not compared: many images
+/// have a wrong one in their configuration, or none.
 pub(crate) fn base_platform(name: &str, span: Span, actual: &Platform, wanted: &Platform, findings: &mut Findings) {
-    if actual.rank_for(wanted).is_none() {
+    if (&actual.os, &actual.architecture) != (&wanted.os, &wanted.architecture) {
         let message =
             format!("Base image {name} was pulled with platform \"{actual}\", expected \"{wanted}\" for current build");
         findings.push(Diagnostic::warning("InvalidBaseImagePlatform", span, message));
