@@ -15,6 +15,7 @@ type Identity = (OpDigest, Option<VertexId>, Vec<Input>, Span);
 #[derive(Debug, Default)]
 pub(crate) struct Builder {
     pub(crate) vertices: Vec<Vertex>,
+    pub(crate) chosen_shells: Vec<Span>,
     bases: HashMap<BaseKey, VertexId>,
     known: HashMap<Identity, VertexId>,
     /// Commands that write to caches, by the digest they would have if they came once.

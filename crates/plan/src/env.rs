@@ -6,6 +6,9 @@ use dockerfile::word::Variables;
 
 use crate::environment::Environment;
 
+/// Declared for the attestation scanner alone: never variables, and never missed.
+pub(crate) const NOT_IN_ENV: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
+
 /// One map for `ENV` and `ARG`: a later definition takes the place of an earlier one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Env {

@@ -1,6 +1,6 @@
 //! The global scope: predefined arguments and the `ARG`s before the first `FROM` (reference: section 4).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dockerfile::Dockerfile;
 use dockerfile::ast::{ArgItem, Kind};
@@ -15,8 +15,10 @@ use crate::options::Options;
 #[derive(Debug)]
 pub(crate) struct Globals {
     pub(crate) env: Env,
-    /// The same as if no `--build-arg` were given.
-    pub(crate) defaults: Env,
+    /// The same as if no `--build-arg` were given; `None` if one is needed then (`ARG A=${B:?}`).
+    pub(crate) defaults: Option<Env>,
+    /// Names of the file's own, with a value or without.
+    pub(crate) declared: BTreeSet<String>,
 }
 
 impl Globals {
@@ -28,11 +30,12 @@ impl Globals {
     ) -> Self {
         let shown = |name: &str, value: &str| !epoch::is_unresolved(name, value);
         let items = items(dockerfile);
-        let env = evaluate(&items, predefined(options, platform), &options.build_args, shown, findings);
+        let (env, declared) = evaluate(&items, predefined(options, platform), &options.build_args, shown, findings);
         // What is wrong with a default that a build argument replaces is not this build's concern.
         let none = BTreeMap::new();
-        let defaults = evaluate(&items, predefined(options, platform), &none, shown, &mut Findings::default());
-        Self { env, defaults }
+        let mut mistakes = Findings::default();
+        let (defaults, _) = evaluate(&items, predefined(options, platform), &none, shown, &mut mistakes);
+        Self { env, defaults: Some(defaults).filter(|_| !mistakes.has_errors()), declared }
     }
 
     /// Returns all values, those too that name something to be found out.
@@ -43,7 +46,7 @@ impl Globals {
         findings: &mut Findings,
     ) -> Env {
         let items = items(dockerfile);
-        let mut env = evaluate(&items, predefined(options, platform), &options.build_args, |_, _| true, findings);
+        let (mut env, _) = evaluate(&items, predefined(options, platform), &options.build_args, |_, _| true, findings);
         if let Some(given) = options.build_args.get(EPOCH_ARGUMENT) {
             // It need not be declared.
             env.set(EPOCH_ARGUMENT, given);
@@ -62,14 +65,15 @@ fn items(dockerfile: &Dockerfile) -> Vec<&ArgItem> {
     instructions.filter_map(|i| if let Kind::Arg(items) = &i.kind { Some(items) } else { None }).flatten().collect()
 }
 
+/// Returns the variables, and the names of all that are declared.
 fn evaluate(
     items: &[&ArgItem],
     predefined: Vec<(String, String)>,
     build_args: &BTreeMap<String, String>,
     shown: impl Fn(&str, &str) -> bool,
     findings: &mut Findings,
-) -> Env {
-    let mut env = Env::default();
+) -> (Env, BTreeSet<String>) {
+    let (mut env, mut declared) = (Env::default(), BTreeSet::new());
     for (key, value) in predefined {
         env.set(&key, build_args.get(&key).unwrap_or(&value));
     }
@@ -80,8 +84,9 @@ fn evaluate(
         if let Some(value) = given.or_else(default).filter(|value| shown(&key.value, value)) {
             env.set(&key.value, &value);
         }
+        declared.insert(key.value);
     }
-    env
+    (env, declared)
 }
 
 fn predefined(options: &Options, target: &Platform) -> Vec<(String, String)> {

@@ -237,7 +237,7 @@ impl Draw<'_, '_> {
     fn platform(&mut self, stage: &Stage) -> Option<Platform> {
         let word = stage.from.platform.as_ref()?;
         let expanded = self.findings.expand(word, &self.graph.globals.env)?;
-        lint::from_arguments(&expanded, word, &self.graph.globals.env, self.findings);
+        lint::from_arguments(&expanded, word, &self.graph.globals, self.findings);
         if expanded.value.is_empty() {
             self.wrong(word, &expanded, format!("empty platform value from expression {}", word.text));
             return None;
@@ -272,8 +272,10 @@ impl Draw<'_, '_> {
     fn base(&mut self, index: usize, stage: &Stage, platform: &Platform) -> Option<Source> {
         let word = &stage.from.image;
         let expanded = self.findings.expand(word, &self.graph.globals.env)?;
-        lint::from_arguments(&expanded, word, &self.graph.globals.env, self.findings);
-        lint::default_base(word, &self.graph.globals.defaults, self.findings);
+        lint::from_arguments(&expanded, word, &self.graph.globals, self.findings);
+        if let Some(defaults) = &self.graph.globals.defaults {
+            lint::default_base(word, defaults, self.findings);
+        }
         if expanded.value.is_empty() {
             self.wrong(word, &expanded, format!("base name ({}) should not be blank", word.text));
             return None;

@@ -70,6 +70,9 @@ pub struct Plan {
     pub vertices: Vec<Vertex>,
     /// One for each platform asked for.
     pub targets: Vec<Target>,
+    /// Where a `CMD` or `ENTRYPOINT` is run by a shell that somebody chose, be it the base image: `JSONArgsRecommended` has
+    /// nothing to say there.
+    pub chosen_shells: Vec<Span>,
 }
 
 /// One op with what it needs and where it comes from.

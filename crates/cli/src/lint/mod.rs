@@ -5,12 +5,17 @@ pub(crate) mod report;
 use std::collections::HashSet;
 
 use dockerfile::ignore::Ignore;
-use dockerfile::{Diagnostic, Diagnostics, Dockerfile, Severity, Sources};
+use dockerfile::lint::Checks;
+use dockerfile::{Diagnostic, Diagnostics, Dockerfile, Severity, Sources, Span, Spanned};
 use image::ImageConfig;
 use plan::{BaseRequest, Bases, ContextName, CopySource, Input, Op, Options, Plan, ResolvedBase};
 use store::Store;
 
+use crate::error::Failure;
 use crate::resolve;
+
+/// The build argument that takes the place of `# check=…`.
+const CHECK_ARGUMENT: &str = "BUILDKIT_DOCKERFILE_CHECK";
 
 /// Files with more stages than this are checked from their target alone.
 const MAX_STAGES: usize = 64;
@@ -31,6 +36,15 @@ impl Findings {
     }
 }
 
+/// Lets the build argument say which rules speak, in place of the file.
+pub(crate) fn take_argument(dockerfile: &mut Dockerfile, options: &Options) -> Result<(), Failure> {
+    let Some(value) = options.build_args.get(CHECK_ARGUMENT) else { return Ok(()) };
+    Checks::parse(value).map_err(|reason| Failure::new(format!("--build-arg {CHECK_ARGUMENT}: {reason}")))?;
+    let span = Span::new(dockerfile.source, 0, 0);
+    dockerfile.directives.check = Some(Spanned { value: value.clone(), span });
+    Ok(())
+}
+
 /// Checks a parsed file; `diagnostics` are those of the parser. Base images are looked up in the store alone: a check
 /// needs no network.
 pub(crate) fn check(
@@ -46,10 +60,13 @@ pub(crate) fn check(
     }
     let mut notes = Vec::new();
     if !diagnostics.has_errors() {
-        let mut found = Lowered { dockerfile, options, store, ignore, missing: Vec::new() }.all(sources);
-        dockerfile::lint::retain(dockerfile, &mut found.0);
-        diagnostics.extend(found.0);
-        notes = found.1;
+        let mut lowered =
+            Lowered { dockerfile, options, store, ignore, missing: Vec::new(), chosen_shells: Vec::new() };
+        let mut found = lowered.all(sources);
+        dockerfile::lint::retain(dockerfile, &mut found);
+        forget_shells(&mut diagnostics, &lowered.chosen_shells);
+        diagnostics.extend(found);
+        notes = lowered.notes();
     }
     Findings { items: diagnostics.sorted(), notes }
 }
@@ -62,11 +79,12 @@ struct Lowered<'a> {
     ignore: Option<&'a Ignore>,
     /// Names of images that are not in the store.
     missing: Vec<String>,
+    chosen_shells: Vec<Span>,
 }
 
 impl Lowered<'_> {
     /// Checks the target, then every other stage: nobody builds those now, so only their warnings count.
-    fn all(mut self, sources: &mut Sources) -> (Diagnostics, Vec<String>) {
+    fn all(&mut self, sources: &mut Sources) -> Diagnostics {
         let mut found = self.target(self.options, sources);
         let stages = self.dockerfile.stages.len();
         let others = if self.options.target.is_none() && stages <= MAX_STAGES { stages.saturating_sub(1) } else { 0 };
@@ -82,11 +100,16 @@ impl Lowered<'_> {
             // What the base sets is not known.
             found.retain(|found| found.rule != Some("UndefinedVar"));
         }
+        found
+    }
+
+    /// Returns what could not be checked, and why.
+    fn notes(&self) -> Vec<String> {
         let mut notes: Vec<String> = self.missing.iter().map(|name| missing_note(name)).collect();
-        if stages > MAX_STAGES {
+        if self.dockerfile.stages.len() > MAX_STAGES {
             notes.push(format!("only what the target needs was checked: the file has more than {MAX_STAGES} stages"));
         }
-        (found, notes)
+        notes
     }
 
     fn target(&mut self, options: &Options, sources: &mut Sources) -> Diagnostics {
@@ -104,9 +127,10 @@ impl Lowered<'_> {
         }
         if !found.has_errors() {
             let plan = plan::lower(self.dockerfile, &known, options, sources, &mut found);
-            if let (Some(plan), Some(ignore)) = (plan, self.ignore) {
-                found.extend(ignored_copies(&plan, ignore, sources));
+            if let (Some(plan), Some(ignore)) = (&plan, self.ignore) {
+                found.extend(ignored_copies(plan, ignore, sources));
             }
+            self.chosen_shells.extend(plan.into_iter().flat_map(|plan| plan.chosen_shells));
         }
         // What kiln cannot build yet is right all the same.
         found.retain(|found| found.severity == Severity::Warning || !found.message.ends_with("not supported yet"));
@@ -182,6 +206,11 @@ pub(crate) fn ignored_copies(plan: &Plan, ignore: &Ignore, sources: &Sources) ->
         }
     }
     found
+}
+
+/// Takes out what the tree alone says of commands whose shell the base image chose.
+pub(crate) fn forget_shells(diagnostics: &mut Diagnostics, chosen: &[Span]) {
+    diagnostics.retain(|found| found.rule != Some("JSONArgsRecommended") || !chosen.contains(&found.span));
 }
 
 /// Returns what is said when warnings are not accepted: `lint violation found for rules: A, B`.

@@ -44,6 +44,52 @@ fn a_file_can_ask_that_warnings_fail_the_build() {
 }
 
 #[test]
+fn a_build_argument_takes_the_place_of_the_directive() {
+    let env = TestEnv::with_busybox();
+    let text = "# check=skip=all\nFROM busybox AS B\nENV A b\n";
+    let check = |value: &str| env.build_with(text, &["--build-arg", &format!("BUILDKIT_DOCKERFILE_CHECK={value}")]);
+    check("skip=LegacyKeyValueFormat;error=true").fails(1, &["lint violation found for rules: StageNameCasing"]);
+    check("").ok();
+    assert!(check("").ok().stderr.contains("warning[LegacyKeyValueFormat]"));
+    check("what").fails(1, &["--build-arg BUILDKIT_DOCKERFILE_CHECK: invalid check option \"what\""]);
+    let flags = ["--check", "--build-arg", "BUILDKIT_DOCKERFILE_CHECK=skip=all"];
+    env.build_with("# check=what\nFROM busybox AS B\n", &flags).ok();
+}
+
+#[test]
+fn a_shell_of_the_base_image_is_chosen_too() {
+    let env = TestEnv::with_busybox();
+    env.build("FROM busybox\nSHELL [\"/bin/sh\", \"-ec\"]\n").ok();
+    let text = "FROM test AS one\nCMD x\nFROM busybox\nCOPY --from=one /bin/sh /x\nENTRYPOINT y\n";
+    env.file("Dockerfile", text);
+    for found in [env.build_with(text, &["--check"]).stdout, env.build_with(text, &[]).ok().stderr] {
+        assert!(!found.contains("for CMD") && found.contains("for ENTRYPOINT"), "{found}");
+    }
+}
+
+#[test]
+fn copies_of_what_is_not_ignored_are_not_found() {
+    let env = TestEnv::with_busybox();
+    for name in ["a/x", "b/x", "c"] {
+        env.file(name, "");
+    }
+    env.file(".dockerignore", "*.txt\n.*\na/x\n/b/*\n");
+    let ran = env.build("FROM busybox AS one\nCOPY . /\nCOPY a c /d/\nADD b /e/\nCOPY <<a.txt /\na.txt\nFROM busybox\nCOPY --from=one /a.txt /\n");
+    assert!(!ran.ok().stderr.contains("CopyIgnoredFile"));
+    for (ignored, source, shown) in
+        [("*", ".", "."), ("**", "/", "."), ("a", "a/x", "a/x"), ("a/*", "./a/../a/x*", "a/x*")]
+    {
+        env.file(".dockerignore", &format!("{ignored}\n"));
+        let ran = env.build_with(&format!("FROM busybox\nADD {source} /d/\n"), &["--check"]);
+        let message = format!("Attempting to Add file \"{shown}\" that is excluded by .dockerignore");
+        assert!(ran.stdout.contains(&message), "{ignored} {source}\n{}{}", ran.stdout, ran.stderr);
+        env.file(".dockerignore", &format!("{ignored}\n!c\n"));
+        let ran = env.build_with(&format!("FROM busybox\nADD {source} /d/\n"), &["--check"]);
+        assert!(!ran.stdout.contains("CopyIgnoredFile"), "{ignored} {source}");
+    }
+}
+
+#[test]
 fn copies_of_ignored_files_are_found() {
     let env = TestEnv::with_busybox();
     env.file("secret.txt", "");

@@ -84,13 +84,13 @@ impl Checks {
     }
 }
 
-/// Reads a comment that may be `check=…`; one that is malformed says nothing.
+/// Reads a comment that may be `check=…`; one that is malformed says nothing, and neither do those below it.
 fn local(comment: &str) -> Option<Checks> {
     let text = format!("#{comment}");
     let mut parts = Grammar::parse(Rule::directive, &text).ok()?.next()?.into_inner();
     let (key, value) = (parts.next()?.as_str(), parts.next()?.as_str());
     let value = value.split(' ').next().unwrap_or(value);
-    if key.eq_ignore_ascii_case("check") { Checks::parse(value).ok() } else { None }
+    key.eq_ignore_ascii_case("check").then(|| Checks::parse(value).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -117,6 +117,11 @@ mod tests {
         assert!(!checks.shows("A", &comments("CHECK = skip=all because")));
         assert!(checks.shows("A", &comments("check=skip=B")));
         assert!(checks.shows("A", &comments("check=what")) && checks.shows("A", &comments("skip=A")));
+        let two = [comments("check=what"), comments("check=skip=A")].concat();
+        assert!(checks.shows("A", &two));
+        assert!(
+            !checks.shows("A", &two[1..]) && !checks.shows("A", &[comments("why"), comments("check=skip=A")].concat())
+        );
     }
 
     #[test]

@@ -4,10 +4,8 @@ use dockerfile::ast::ArgItem;
 use dockerfile::word::Variables as _;
 
 use super::scope::Scope;
+use crate::env::NOT_IN_ENV;
 use crate::{epoch, lint};
-
-/// Declared for the attestation scanner alone: never variables.
-const NOT_IN_ENV: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
 
 pub(super) fn lower(scope: &mut Scope<'_, '_>, items: &[ArgItem]) -> Option<()> {
     let mut noted = Vec::new();

@@ -19,11 +19,15 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, words: &[Word]) -> Option<()> {
     let mut words: Vec<&Word> = words.iter().collect();
     words.sort_by(|a, b| a.text.cmp(&b.text));
     for word in words {
-        items.extend(scope.expand_words(word)?.into_iter().map(|text| (text, word.span)));
+        items.extend(scope.expand_words(word)?.into_iter().map(|text| (text, word)));
     }
     let mut shown = Vec::new();
-    for (text, span) in items {
+    for (text, word) in items {
+        let span = word.span;
         let item = read(&text).map_err(|message| scope.error(span, message)).ok()?;
+        if !word.is_literal() {
+            lint::expose_protocol(&text, span, scope.stages.findings);
+        }
         if item.of_host {
             lint::expose_format(&text, span, scope.stages.findings);
         }
@@ -68,7 +72,8 @@ fn read(text: &str) -> Result<Item, String> {
     if let Some(front) = front {
         check_host(front, port, &ports)?;
     }
-    Ok(Item { ports, protocol, of_host: front.is_some() })
+    let of_host = front.is_some_and(|front| !matches!(front, "" | ":"));
+    Ok(Item { ports, protocol, of_host })
 }
 
 /// Checks `[ip:][host]` against the ports it would be mapped to.
@@ -90,7 +95,7 @@ fn check_host(front: &str, port: &str, ports: &RangeInclusive<u16>) -> Result<()
 }
 
 fn range(text: &str) -> Option<RangeInclusive<u16>> {
-    let number = |text: &str| text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()));
+    let number = |text: &str| text.parse().ok();
     let (start, end) = text.split_once('-').unwrap_or((text, text));
     let (start, end): (u16, u16) = (number(start)?, number(end)?);
     (start <= end).then_some(start..=end)
@@ -122,6 +127,7 @@ mod tests {
         check("80/", 80..=80, "tcp", false);
         check("8000-8002/sctp", 8000..=8002, "sctp", false);
         check("0-65535", 0..=65535, "tcp", false);
+        check("+80-+81", 80..=81, "tcp", false);
     }
 
     #[test]
@@ -131,6 +137,10 @@ mod tests {
         check("127.0.0.1::80", 80..=80, "tcp", true);
         check("[::1]:8080:80", 80..=80, "tcp", true);
         check("8000-8010:80", 80..=80, "tcp", true);
+        check("::1:8080:80", 80..=80, "tcp", true);
+        check("[::1]::80", 80..=80, "tcp", true);
+        check(":80", 80..=80, "tcp", false);
+        check("::80/udp", 80..=80, "udp", false);
         check("8000-8001:80-81", 80..=81, "tcp", true);
         check_error("host:8080:80", "invalid IP address: host");
         check_error("x:80", "invalid hostPort: x");
@@ -142,7 +152,10 @@ mod tests {
         check_error("http", "invalid containerPort: http");
         check_error("65536", "invalid containerPort: 65536");
         check_error("81-80", "invalid containerPort: 81-80");
-        check_error("+80", "invalid containerPort: +80");
+        check_error("-80", "invalid containerPort: -80");
+        check_error("++80", "invalid containerPort: ++80");
+        check_error("80-", "invalid containerPort: 80-");
+        check_error("[::1:8080:80", "invalid IP address: [::1");
         check_error("80/icmp", "invalid port: \"80/icmp\": invalid proto: icmp");
         check_error("/udp", "invalid port: \"/udp\": no port specified");
         check_error("8080:", "invalid port: \"8080:\": no port specified");

@@ -54,7 +54,7 @@ pub(crate) fn plan(
             targets.extend(stages.lower());
         }
     }
-    Some(Plan { vertices: builder.vertices, targets })
+    Some(Plan { vertices: builder.vertices, targets, chosen_shells: builder.chosen_shells })
 }
 
 /// Returns the platforms to build for.
@@ -81,9 +81,9 @@ fn instruction(scope: &mut Scope<'_, '_>, instruction: &Instruction) -> Option<(
     match &instruction.kind {
         Kind::Add(copy) => copy::lower(scope, instruction, copy, copy::Verb::Add),
         Kind::Arg(items) => arg::lower(scope, items),
-        Kind::Cmd(command) => cmd::lower(scope, command),
+        Kind::Cmd(command) => cmd::lower(scope, instruction, command),
         Kind::Copy(copy) => copy::lower(scope, instruction, copy, copy::Verb::Copy),
-        Kind::Entrypoint(command) => entrypoint::lower(scope, command),
+        Kind::Entrypoint(command) => entrypoint::lower(scope, instruction, command),
         Kind::Env(pairs) => env::lower(scope, pairs),
         Kind::Expose(words) => expose::lower(scope, words),
         Kind::Healthcheck(healthcheck) => healthcheck::lower(scope, healthcheck),

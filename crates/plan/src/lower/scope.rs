@@ -99,9 +99,20 @@ impl<'s, 'a> Scope<'s, 'a> {
         }
     }
 
+    /// Notes that a command is run by a shell that was chosen.
+    pub(super) fn note_shell(&mut self, instruction: &Instruction, command: &Command) {
+        if matches!(command, Command::Shell(_)) && self.shell().is_some() {
+            self.stages.builder.chosen_shells.push(instruction.span);
+        }
+    }
+
+    /// Returns the shell that `SHELL` or the base image names.
+    fn shell(&self) -> Option<&Vec<String>> {
+        self.state.config.config.shell.as_ref().filter(|shell| !shell.is_empty())
+    }
+
     pub(super) fn with_shell(&self, text: &str) -> Vec<String> {
-        let shell = self.state.config.config.shell.as_ref().filter(|shell| !shell.is_empty());
-        let mut words = shell.cloned().unwrap_or_else(|| DEFAULT_SHELL.map(str::to_owned).to_vec());
+        let mut words = self.shell().cloned().unwrap_or_else(|| DEFAULT_SHELL.map(str::to_owned).to_vec());
         words.push(text.to_owned());
         words
     }

@@ -41,7 +41,7 @@ impl Archive {
             let Some(path) = extraction.place_for(&member)? else { continue };
             let what = match member.kind {
                 MemberKind::Hardlink => {
-                    extraction.link(path, &member)?;
+                    extraction.link(path, &member, spool, &mut buffer)?;
                     continue;
                 }
                 MemberKind::File => {
@@ -51,7 +51,10 @@ impl Archive {
                 }
                 _ => extraction.what(&member, &path)?,
             };
-            let metadata = extraction.metadata(&member);
+            let metadata = match what {
+                What::Directory { .. } => extraction.merged(&path, &member)?,
+                _ => extraction.metadata(&member),
+            };
             extraction.layout.planned.insert(path, Planned { what, metadata, replaces: true });
         }
         extraction.finish();
@@ -94,10 +97,10 @@ impl Extraction<'_> {
         LayerPath::clamped(name).ok_or_else(|| self.fail(format!("a NUL in the {what} of a member")))
     }
 
-    /// Returns where a member goes, with its parents made and what is in its way removed. `None` for the root.
+    /// Returns where a member goes, with its parents made and what is in its way removed. `None` if it says nothing.
     fn place_for(&mut self, member: &Member) -> Result<Option<LayerPath>> {
         let name = self.clean(&member.path, "name")?;
-        let Some(parent) = name.parent() else { return Ok(None) };
+        let Some(parent) = name.parent() else { return self.place_for_root(member) };
         let parent = resolve(self, &parent)?;
         self.make_parents(&parent)?;
         let path = self.destination.join_path(&parent.join(name.file_name()));
@@ -107,6 +110,19 @@ impl Extraction<'_> {
             self.layout.remove(&path);
         }
         Ok(Some(path))
+    }
+
+    /// Returns where a member goes whose name is the destination itself. As with docker, `.` says nothing of it, while `/`
+    /// and what climbs (`..`) do. The root of an image is in no layer.
+    fn place_for_root(&self, member: &Member) -> Result<Option<LayerPath>> {
+        if is_dot(&member.path) {
+            return Ok(None);
+        }
+        if member.kind != MemberKind::Directory {
+            let name = String::from_utf8_lossy(&member.path);
+            return Err(self.fail(format!("`{name}` is the destination, which is a directory")));
+        }
+        Ok(Some(self.destination.clone()).filter(|destination| !destination.is_root()))
     }
 
     /// Makes the directories that a member needs and the archive has not named: those that exist stay as they are.
@@ -159,20 +175,17 @@ impl Extraction<'_> {
         })
     }
 
-    /// Gives something of this layer another name. As with docker, owner, mode and time become what the archive says of the
-    /// link; a symbolic link keeps its time.
-    fn link(&mut self, path: LayerPath, member: &Member) -> Result<()> {
-        let target = self.link_target(member)?;
+    /// Gives something another name. As with docker, owner, mode and time become what the archive says of the link; a
+    /// symbolic link keeps its time.
+    fn link(&mut self, path: LayerPath, member: &Member, spool: &Path, buffer: &mut Vec<u8>) -> Result<()> {
+        let target = self.link_target(member, spool, buffer)?;
         let mut metadata = self.metadata(member);
         let Some(planned) = self.layout.planned.get_mut(&target) else { return Ok(()) };
         let known = match &planned.what {
             What::File(number) => self.linked.get(number).unwrap_or(&planned.metadata),
             _ => &planned.metadata,
         };
-        let is_new = |(name, _): &&(Box<[u8]>, Box<[u8]>)| !metadata.xattrs.iter().any(|(other, _)| other == name);
-        let kept: Vec<_> = known.xattrs.iter().filter(is_new).cloned().collect();
-        metadata.xattrs.extend(kept);
-        metadata.xattrs.sort();
+        keep_xattrs(&mut metadata, known);
         if let What::Symlink(_) = planned.what {
             (metadata.mode, metadata.mtime) = (known.mode, known.mtime);
         }
@@ -185,19 +198,52 @@ impl Extraction<'_> {
         Ok(())
     }
 
-    /// Returns what a hard link names.
-    fn link_target(&self, member: &Member) -> Result<LayerPath> {
-        let target = self.clean(&member.link, "link")?;
-        let parent = resolve(self, &target.parent().unwrap_or_default())?;
-        let named = || String::from_utf8_lossy(&member.link).into_owned();
-        let target = match target.file_name() {
-            b"" => return Err(self.fail(format!("`{}` is no target of a hard link", named()))),
-            name => self.destination.join_path(&parent.join(name)),
-        };
-        match self.layout.planned.get(&target) {
-            Some(planned) if !planned.is_directory() => Ok(target),
-            _ => Err(self.fail(format!("`{}`, the target of a hard link, is not in the archive", named()))),
+    /// Returns what a hard link names: something of this layer by now.
+    fn link_target(&mut self, member: &Member, spool: &Path, buffer: &mut Vec<u8>) -> Result<LayerPath> {
+        let name = self.clean(&member.link, "link")?;
+        let refuse = |reason: &str| Err(self.fail(format!("`{}`, {reason}", String::from_utf8_lossy(&member.link))));
+        let Some(parent) = name.parent() else { return refuse("the target of a hard link, is the destination") };
+        let parent = resolve(self, &parent)?;
+        let target = self.destination.join_path(&parent.join(name.file_name()));
+        match self.layout.look_over(self.parent, &target)? {
+            None => return refuse("the target of a hard link, is neither in the archive nor at the destination"),
+            Some(entry) if is_directory(&entry) => return refuse("the target of a hard link, is a directory"),
+            Some(_) => {}
         }
+        if !self.layout.planned.contains_key(&target) {
+            self.make_parents(&parent)?;
+            self.take_over(target.clone(), spool, buffer)?;
+        }
+        Ok(target)
+    }
+
+    /// Copies what the parent has at `path` into this layer, as overlayfs does before it gives something another name.
+    fn take_over(&mut self, path: LayerPath, spool: &Path, buffer: &mut Vec<u8>) -> Result<()> {
+        const GONE: SolveErrorKind = SolveErrorKind::Plan("the target of a hard link is gone");
+        let entry = self.parent.entry(&path)?.ok_or(GONE)?;
+        let what = match entry.kind {
+            Kind::File { .. } => {
+                let number = self.layout.files.len();
+                let file = self.spool(number, spool, &mut self.parent.open(&path)?, buffer)?;
+                What::File(self.layout.new_file(file))
+            }
+            Kind::Symlink { target } => What::Symlink(target),
+            Kind::CharDevice { major, minor } => What::CharDevice { major, minor },
+            Kind::BlockDevice { major, minor } => What::BlockDevice { major, minor },
+            Kind::Fifo => What::Fifo,
+            Kind::Directory { .. } | Kind::Hardlink { .. } | Kind::Whiteout => return Err(GONE),
+        };
+        self.layout.planned.insert(path, Planned { what, metadata: entry.metadata, replaces: true });
+        Ok(())
+    }
+
+    /// Returns what a directory becomes: one that is there already keeps the extended attributes that the member has not.
+    fn merged(&self, path: &LayerPath, member: &Member) -> Result<Metadata> {
+        let mut metadata = self.metadata(member);
+        if let Some(existing) = self.layout.look_over(self.parent, path)?.filter(is_directory) {
+            keep_xattrs(&mut metadata, &existing.metadata);
+        }
+        Ok(metadata)
     }
 
     fn metadata(&self, member: &Member) -> Metadata {
@@ -222,6 +268,28 @@ impl Extraction<'_> {
             }
         }
     }
+}
+
+/// True for `.` and other names of nothing: relative ones that never climb.
+fn is_dot(name: &[u8]) -> bool {
+    let mut depth = 0_usize;
+    for part in name.split(|&byte| byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." if depth == 0 => return false,
+            b".." => depth -= 1,
+            _ => depth += 1,
+        }
+    }
+    !name.starts_with(b"/")
+}
+
+/// Adds the extended attributes of `known` that `metadata` does not have.
+fn keep_xattrs(metadata: &mut Metadata, known: &Metadata) {
+    let is_new = |(name, _): &&(Box<[u8]>, Box<[u8]>)| !metadata.xattrs.iter().any(|(other, _)| other == name);
+    let kept: Vec<_> = known.xattrs.iter().filter(is_new).cloned().collect();
+    metadata.xattrs.extend(kept);
+    metadata.xattrs.sort();
 }
 
 /// Of parts of the layout that only archives need.

@@ -67,7 +67,8 @@ impl Caches {
     }
 }
 
-/// Names a cache: by its id and by what it was made as.
+/// Names a cache: by its id and by what it was made as. Of one `from`, two `source`s are two caches. BuildKit has one there, of
+/// all of `from`, and mounts a part of it, which is the same unless one part is within the other.
 fn key(worker: &LocalWorker<'_>, job: Job<'_>, cache: &Cache) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&(cache.id.len() as u64).to_le_bytes());

@@ -124,7 +124,8 @@ fn plan(parents: &[Option<u32>]) -> Plan {
         config: image::ImageConfig::default(),
         history: Vec::new(),
     };
-    Plan { vertices: parents.iter().map(vertex).collect(), targets: ends.map(target).collect() }
+    let (vertices, targets) = (parents.iter().map(vertex).collect(), ends.map(target).collect());
+    Plan { vertices, targets, chosen_shells: Vec::new() }
 }
 
 fn run(fake: &Fake, plan: &Plan, cancel: &Cancel) -> (Result<Solution, SolveError>, Vec<Event>) {

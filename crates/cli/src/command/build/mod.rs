@@ -63,7 +63,8 @@ fn build(mut options: arguments::Options, root: Option<PathBuf>, timings: &Arc<T
     let mut sources = Sources::default();
     let mut input = timings.measure("read", || input::read(&options, &store, servers, &mut sources))?;
     let mut diagnostics = Diagnostics::default();
-    let dockerfile = timings.measure("parse", || dockerfile::parse(&input.dockerfile, &mut diagnostics));
+    let mut dockerfile = timings.measure("parse", || dockerfile::parse(&input.dockerfile, &mut diagnostics));
+    lint::take_argument(&mut dockerfile, &options.plan)?;
     if let Some(call) = options.call {
         return call::run(call, &options, &input, &store, &dockerfile, sources, diagnostics);
     }
@@ -78,6 +79,7 @@ fn build(mut options: arguments::Options, root: Option<PathBuf>, timings: &Arc<T
         found.extend(lint::ignored_copies(&plan, ignore, &sources));
     }
     dockerfile::lint::retain(&dockerfile, &mut found);
+    lint::forget_shells(&mut diagnostics, &plan.chosen_shells);
     diagnostics.extend(found);
     let findings = diagnostics.sorted();
     if let Err(violation) = failure::stop_on_lints(&dockerfile, &findings) {

@@ -158,7 +158,8 @@ fn hard_links_stay_within_the_archive() {
             "lb 777 7:8 /d/m",
         ],
     );
-    let none = "failed to extract /a.tar: `b`, the target of a hard link, is not in the archive";
+    let none =
+        "failed to extract /a.tar: `b`, the target of a hard link, is neither in the archive nor at the destination";
     fails(&Fake::new(), &[("a", 'h', 0, "b")], none);
     let parent = Fake::new().file("b", "of the image");
     fails(&parent, &[("a", 'h', 0, "../b")], &none.replace("`b`", "`../b`"));
@@ -168,6 +169,57 @@ fn hard_links_stay_within_the_archive() {
         &[("b", 'f', 0o600, "1"), ("e/a", 'h', 0o600, "../../b")],
         &["d 755 0:0 /d", "f1 600 7:8 /d/b", "d 755 0:0 /d/e", "h/d/b 600 7:8 /d/e/a"],
     );
+}
+
+#[test]
+fn hard_links_reach_what_the_image_has_below_the_destination() {
+    let parent = Fake::new().directory("d/s", 0o711).file("d/s/f", "abc").link("d/l", "s/f").link("d/t", "s");
+    check(
+        &parent,
+        "/d",
+        &[("a", 'h', 0o600, "t/f"), ("b", 'h', 0o640, "s/f"), ("m", 'h', 0, "l")],
+        &[
+            "d 755 0:0 /d",
+            "f3 640 7:8 /d/a",
+            "h/d/a 640 7:8 /d/b",
+            "ls/f 777 7:8 /d/l",
+            "ls/f 777 7:8 /d/m",
+            "d 711 0:0 /d/s",
+            "h/d/a 640 7:8 /d/s/f",
+        ],
+    );
+    let reason = |text: &str| format!("failed to extract /a.tar: {text}");
+    fails(&parent, &[("a", 'h', 0, "s")], &reason("`s`, the target of a hard link, is a directory"));
+    fails(&parent, &[("a", 'h', 0, "/")], &reason("`/`, the target of a hard link, is the destination"));
+    let gone = "`s/f`, the target of a hard link, is neither in the archive nor at the destination";
+    fails(&parent, &[("s", 'f', 0o644, ""), ("a", 'h', 0, "s/f")], &reason(gone));
+    fails(&parent, &[("s/f", 'h', 0o644, "s/f")], &reason(gone));
+}
+
+#[test]
+fn some_names_of_the_destination_say_something_of_it() {
+    let parent = Fake::new().directory("d", 0o711);
+    for name in [".", "./", "", "a/..", "./b/../"] {
+        check(&parent, "/d", &[(name, 'd', 0o700, "")], &["d 711 0:0 /d"]);
+    }
+    for name in ["/", "//", "..", "../", "/..", "a/../..", "../a/.."] {
+        check(&parent, "/d", &[(name, 'd', 0o700, "")], &["d 700 7:8 /d"]);
+        check(&parent, "/", &[(name, 'd', 0o700, "")], &[]);
+    }
+    check(&parent, "/d", &[(".", 'f', 0o700, "a")], &["d 711 0:0 /d"]);
+    let reason = "failed to extract /a.tar: `..` is the destination, which is a directory";
+    fails(&parent, &[("..", 'f', 0o644, "")], reason);
+}
+
+#[test]
+fn an_existing_directory_keeps_its_extended_attributes() {
+    let parent = Fake::new().directory("d/s", 0o711).xattr("d/s", "user.a", "1");
+    let spool = tempfile::tempdir().unwrap();
+    let probe = Probe::new(&parent, &path("/d"), None).unwrap();
+    let mut layout = Layout::new(probe, Attributes::default());
+    archive(&[("s", 'd', 0o700, "")]).extract(&mut layout, &parent, spool.path(), &Cancel::new()).unwrap();
+    let metadata = &layout.planned[&path("d/s")].metadata;
+    assert_eq!((metadata.mode, metadata.xattrs.len()), (0o700, 1));
 }
 
 #[test]

@@ -1,0 +1,5 @@
+FROM a AS b
+FROM a AS B
+FROM b
+FROM a AS b
+FROM a AS b1
