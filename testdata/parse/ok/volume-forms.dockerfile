@@ -2,3 +2,4 @@ FROM a
 VOLUME /a /b
 VOLUME ["/c", " /d "]
 VOLUME $V
+VOLUME /e  /f

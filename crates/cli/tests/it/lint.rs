@@ -79,11 +79,11 @@ fn copies_of_what_is_not_ignored_are_not_found() {
     for (ignored, source, shown) in
         [("*", ".", "."), ("**", "/", "."), ("a", "a/x", "a/x"), ("a/*", "./a/../a/x*", "a/x*")]
     {
-        env.file(".dockerignore", &format!("{ignored}\n"));
+        env.file(".dockerignore", format!("{ignored}\n"));
         let ran = env.build_with(&format!("FROM busybox\nADD {source} /d/\n"), &["--check"]);
         let message = format!("Attempting to Add file \"{shown}\" that is excluded by .dockerignore");
         assert!(ran.stdout.contains(&message), "{ignored} {source}\n{}{}", ran.stdout, ran.stderr);
-        env.file(".dockerignore", &format!("{ignored}\n!c\n"));
+        env.file(".dockerignore", format!("{ignored}\n!c\n"));
         let ran = env.build_with(&format!("FROM busybox\nADD {source} /d/\n"), &["--check"]);
         assert!(!ran.stdout.contains("CopyIgnoredFile"), "{ignored} {source}");
     }

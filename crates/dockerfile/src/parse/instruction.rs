@@ -184,7 +184,8 @@ impl Reader<'_, '_> {
         let mut words = Vec::with_capacity(items.len());
         for item in items {
             let word = match item {
-                Item::Written(fragment) => fragment.word(),
+                // White space that does not part words may still stand around them.
+                Item::Written(fragment) => fragment.trim().word(),
                 Item::Decoded(text) => Word::parse(text.value.trim(), text.span, rest.line.escape),
             };
             if word.text.is_empty() {
