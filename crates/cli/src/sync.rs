@@ -23,7 +23,7 @@ pub(crate) fn begin(root: &Path) -> Result<(), Failure> {
     let mut command = Command::new("/proc/self/exe");
     // It outlives this process: it must not hold what others wait for, nor end with a terminal.
     command.arg0(NAME).arg(root).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    #[expect(clippy::zombie_processes, reason = "this process ends before it")]
+    // This process ends before it, so nobody here has to wait.
     match command.current_dir("/").process_group(0).spawn() {
         Ok(_) => Ok(()),
         Err(_) => Ok(store::sync_left(root)?),
