@@ -15,13 +15,14 @@ pub fn write(file: &Dockerfile) -> Option<String> {
     }
     for stage in &file.stages {
         writer.comments(&stage.comments);
+        let start = writer.text.len();
         writer.text.push_str(&stage.keyword.value);
         writer.option("platform", stage.from.platform.as_ref().map(|word| word.text.as_str()));
         writer.rest(&stage.from.image.text);
         if let (Some(keyword), Some(name)) = (&stage.from.as_keyword, &stage.from.name) {
             let _ = write!(writer.text, " {} {}", keyword.value, name.value);
         }
-        writer.text.push('\n');
+        writer.end_line(start);
         for instruction in &stage.instructions {
             writer.instruction(instruction)?;
         }
@@ -85,14 +86,19 @@ impl Writer {
         self.comments(&instruction.comments);
         let start = self.text.len();
         let bodies = self.head(instruction)?;
-        // At the end of the file alone a line may end in the escape character: the end takes a continuation.
+        self.end_line(start);
+        self.text.push_str(&bodies);
+        Some(())
+    }
+
+    /// Ends the line that begins at `start`. At the end of the file alone one may end in the escape character: the end takes a
+    /// continuation.
+    fn end_line(&mut self, start: usize) {
         let last: Vec<char> = self.text[start..].chars().rev().take(2).collect();
         if last.first() == Some(&self.escape) && last.get(1) != Some(&self.escape) {
             let _ = write!(self.text, " {}", self.escape);
         }
         self.text.push('\n');
-        self.text.push_str(&bodies);
-        Some(())
     }
 
     /// Writes the line, and returns the bodies that belong below it.
