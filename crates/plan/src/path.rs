@@ -18,6 +18,15 @@ pub(crate) fn join(directory: &str, path: &str) -> String {
     if path.starts_with('/') { clean(path) } else { clean(&format!("{directory}/{path}")) }
 }
 
+/// Returns the working directory as the configuration and the history have it: an absolute `path` stays as it is written.
+pub(crate) fn working_directory(directory: &str, path: &str) -> String {
+    match path {
+        "" => directory.to_owned(),
+        _ if path.starts_with('/') => path.to_owned(),
+        _ => join(directory, path),
+    }
+}
+
 /// Returns where a copy goes: like [`join`], and a trailing slash stays, since it means a directory (reference:
 /// section 6, 1).
 pub(crate) fn destination(directory: &str, text: &str) -> String {
@@ -52,6 +61,15 @@ mod tests {
         assert_eq!(join("/srv", "../app"), "/app");
         assert_eq!(join("/srv", "/app/"), "/app");
         assert_eq!(join("", "app"), "/app");
+    }
+
+    #[test]
+    fn an_absolute_working_directory_stays_as_it_is_written() {
+        assert_eq!(working_directory("/srv", "/app//./"), "/app//./");
+        assert_eq!(working_directory("/srv/", "app/"), "/srv/app");
+        assert_eq!(working_directory("/srv/", "."), "/srv");
+        assert_eq!(working_directory("/srv/", ""), "/srv/");
+        assert_eq!(working_directory("", ""), "");
     }
 
     #[track_caller]

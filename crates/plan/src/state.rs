@@ -51,9 +51,7 @@ impl State {
         if config.os.is_empty() {
             platform.os.clone_into(&mut config.os);
         }
-        if !config.config.working_dir.is_empty() {
-            config.config.working_dir = crate::path::clean(&config.config.working_dir);
-        }
+        config.config.working_dir = crate::path::working_directory("", &config.config.working_dir);
         let actual = base.config.platform();
         let mut state = Self::new(config, platform, Some(root));
         if !base.config.architecture.is_empty() && actual.rank_for(&state.machine).is_none() {

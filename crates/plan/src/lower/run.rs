@@ -59,7 +59,7 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, run: &
         argv,
         env: scope.state.env.pairs().iter().cloned().chain(agent).collect(),
         proxy: proxy(scope),
-        cwd: scope.state.directory().to_owned(),
+        cwd: path::clean(scope.state.directory()),
         user: scope.state.config.config.user.clone(),
         hostname: options.build_args.get(HOSTNAME_ARGUMENT).map_or(HOSTNAME, String::as_str).to_owned(),
         platform: scope.state.machine.clone(),

@@ -16,15 +16,16 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, word: 
         lint::relative_workdir(&text, word.span, scope.stages.findings);
     }
     scope.state.has_workdir = true;
-    let directory = path::join(scope.state.directory(), &text);
-    if directory.len() >= MAX_PATH {
+    let written = path::working_directory(scope.state.directory(), &text);
+    let directory = path::clean(&written);
+    if written.len() >= MAX_PATH {
         scope.error(word.span, format!("the working directory is longer than {} bytes", MAX_PATH - 1));
         // What follows starts anew, so as not to be as wrong.
         "/".clone_into(&mut scope.config().working_dir);
         return None;
     }
-    scope.config().working_dir.clone_from(&directory);
-    let created_by = format!("WORKDIR {directory}");
+    let created_by = format!("WORKDIR {written}");
+    scope.config().working_dir = written;
     if directory == "/" {
         scope.skip_step(instruction);
         scope.note(created_by);
