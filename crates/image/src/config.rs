@@ -199,7 +199,7 @@ fn null_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deseri
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// Docker takes a single string where it writes a list of arguments (its `strslice` type).
+/// Docker takes a single string where it writes a list of arguments (its `strslice` type), and leaves out an empty list.
 fn word_or_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -208,10 +208,11 @@ fn word_or_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec
         List(Vec<String>),
     }
     let value = Option::deserialize(deserializer)?;
-    Ok(value.map(|value| match value {
+    let list = value.map(|value| match value {
         WordOrList::Word(word) => vec![word],
         WordOrList::List(list) => list,
-    }))
+    });
+    Ok(list.filter(|list| !list.is_empty()))
 }
 
 fn without_leftovers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Value>, D::Error> {

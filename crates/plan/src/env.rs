@@ -1,4 +1,4 @@
-//! Variables in the order they were defined.
+//! Variables in the order they were defined last.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::environment::Environment;
 /// Declared for the attestation scanner alone: never variables, and never missed.
 pub(crate) const NOT_IN_ENV: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
 
-/// One map for `ENV` and `ARG`: a later definition takes the place of an earlier one.
+/// One map for `ENV` and `ARG`. A variable that is defined again moves to the end, as in BuildKit (`llb.AddEnv`).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Env {
     variables: Environment,
@@ -18,11 +18,21 @@ pub(crate) struct Env {
 
 impl Env {
     pub(crate) fn set(&mut self, key: &str, value: impl Into<String>) {
-        if let Some(position) = self.positions.get(key) {
-            self.variables.replace(*position, value.into());
-        } else {
-            self.positions.insert(key.to_owned(), self.variables.len());
-            self.variables.push(key.to_owned(), value.into());
+        if let Some(position) = self.positions.remove(key) {
+            self.variables.remove(position);
+            if self.variables.is_sparse() {
+                self.close_gaps();
+            }
+        }
+        let position = self.variables.push(key.to_owned(), value.into());
+        self.positions.insert(key.to_owned(), position);
+    }
+
+    fn close_gaps(&mut self) {
+        let sparse = std::mem::take(&mut self.variables);
+        for (name, value) in sparse.iter() {
+            let position = self.variables.push(name.clone(), value.clone());
+            self.positions.insert(name.clone(), position);
         }
     }
 
@@ -151,15 +161,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_later_definition_keeps_the_place() {
+    fn a_later_definition_moves_to_the_end() {
         let mut env = Env::default();
         env.set("A", "1");
         env.set("B", "2");
-        env.set("A", "3");
+        for number in 3..100 {
+            env.set("A", number.to_string());
+        }
         let pairs: Vec<_> = env.variables().iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-        assert_eq!(pairs, [("A", "3"), ("B", "2")]);
-        assert_eq!(env.get("A"), Some("3"));
-        assert_eq!(env.get("C"), None);
+        assert_eq!(pairs, [("B", "2"), ("A", "99")]);
+        assert_eq!((env.get("A"), env.get("B"), env.get("C")), (Some("99"), Some("2"), None));
+        assert!(!env.variables().is_sparse());
     }
 
     #[test]

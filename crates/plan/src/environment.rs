@@ -9,12 +9,14 @@ const BLOCK: usize = 16;
 
 type Variable = (String, String);
 
-/// Names and values in the order they were defined. A clone is cheap, and so is a change of one of two clones: what it does
+/// Names and values in the order they were defined last. A clone is cheap, and so is a change of one of two clones: what it does
 /// not touch stays common.
 #[derive(Clone, Default)]
 pub struct Environment {
     /// All but the last are full.
     blocks: Vec<Arc<Block>>,
+    /// How many places there are, those of variables that were removed included.
+    places: usize,
     len: usize,
     size: usize,
 }
@@ -22,7 +24,7 @@ pub struct Environment {
 /// Neighboring variables.
 #[derive(Default)]
 struct Block {
-    variables: Vec<Arc<Variable>>,
+    variables: Vec<Option<Arc<Variable>>>,
     /// What [`Environment::encode`] was told of them.
     encoded: OnceLock<Vec<u8>>,
 }
@@ -49,7 +51,7 @@ impl Environment {
 
     /// Returns names and values in order.
     pub fn iter(&self) -> impl Iterator<Item = &(String, String)> {
-        self.blocks.iter().flat_map(|block| &block.variables).map(|variable| &**variable)
+        self.blocks.iter().flat_map(|block| block.variables.iter().flatten()).map(|variable| &**variable)
     }
 
     /// Returns about how many bytes the names and values take.
@@ -57,25 +59,35 @@ impl Environment {
         self.size
     }
 
-    /// Returns the value at a position, which must be below [`len`](Self::len).
+    /// Returns the value at a position that [`push`](Self::push) gave.
     pub(crate) fn value(&self, position: usize) -> &str {
-        &self.blocks[position / BLOCK].variables[position % BLOCK].1
+        self.blocks[position / BLOCK].variables[position % BLOCK].as_ref().map_or("", |variable| &variable.1)
     }
 
-    pub(crate) fn push(&mut self, name: String, value: String) {
-        if self.len.is_multiple_of(BLOCK) {
+    /// Adds a variable that is not there yet; returns its position.
+    pub(crate) fn push(&mut self, name: String, value: String) -> usize {
+        if self.places.is_multiple_of(BLOCK) {
             self.blocks.push(Arc::default());
         }
-        self.size += size_of::<Variable>() + name.len() + value.len();
-        let position = self.len;
+        self.size += size(&name, &value);
         self.len += 1;
-        self.block(position).variables.push(Arc::new((name, value)));
+        let position = self.places;
+        self.places += 1;
+        self.block(position).variables.push(Some(Arc::new((name, value))));
+        position
     }
 
-    pub(crate) fn replace(&mut self, position: usize, value: String) {
-        self.size = self.size - self.value(position).len() + value.len();
-        let variable = &mut self.block(position).variables[position % BLOCK];
-        *variable = Arc::new((variable.0.clone(), value));
+    /// Removes the variable at a position. The others keep theirs.
+    pub(crate) fn remove(&mut self, position: usize) {
+        if let Some(variable) = self.block(position).variables[position % BLOCK].take() {
+            self.size -= size(&variable.0, &variable.1);
+            self.len -= 1;
+        }
+    }
+
+    /// True if most places are empty, and there is more than a block of them.
+    pub(crate) fn is_sparse(&self) -> bool {
+        self.places > BLOCK + 2 * self.len
     }
 
     /// Returns the block that a position is in, to be changed.
@@ -89,9 +101,14 @@ impl Environment {
     /// always be the same.
     pub(crate) fn encode(&self, encode: impl Fn(&[Arc<Variable>]) -> Vec<u8>, encoded: &mut Vec<u8>) {
         for block in &self.blocks {
-            encoded.extend_from_slice(block.encoded.get_or_init(|| encode(&block.variables)));
+            let variables = || block.variables.iter().flatten().cloned().collect::<Vec<_>>();
+            encoded.extend_from_slice(block.encoded.get_or_init(|| encode(&variables())));
         }
     }
+}
+
+fn size(name: &str, value: &str) -> usize {
+    size_of::<Variable>() + name.len() + value.len()
 }
 
 impl fmt::Debug for Environment {
@@ -104,25 +121,27 @@ impl fmt::Debug for Environment {
 mod tests {
     use super::*;
 
-    /// Values of variables that are each called by their position.
+    /// Variables that are each called by their value.
     fn environment(values: impl IntoIterator<Item = usize>) -> Environment {
         let mut environment = Environment::default();
-        values.into_iter().enumerate().for_each(|(name, value)| environment.push(name.to_string(), value.to_string()));
+        for value in values {
+            environment.push(value.to_string(), value.to_string());
+        }
         environment
     }
 
     #[track_caller]
     fn check(environment: &Environment, values: impl IntoIterator<Item = usize>) {
-        let expected: Vec<_> = values.into_iter().enumerate().map(|(n, v)| (n.to_string(), v.to_string())).collect();
+        let expected: Vec<_> = values.into_iter().map(|value| (value.to_string(), value.to_string())).collect();
         assert_eq!(environment.iter().cloned().collect::<Vec<_>>(), expected);
         assert_eq!(environment.len(), expected.len());
-        let size: usize = expected.iter().map(|(name, value)| size_of::<Variable>() + name.len() + value.len()).sum();
-        assert_eq!(environment.size(), size);
-        let encode = |variables: &[Arc<Variable>]| format!("{variables:?}").into_bytes();
+        assert_eq!(environment.size(), expected.iter().map(|(name, value)| size(name, value)).sum::<usize>());
+        let encode =
+            |variables: &[Arc<Variable>]| variables.iter().flat_map(|v| format!("{v:?}").into_bytes()).collect();
         let mut encoded = Vec::new();
         environment.encode(encode, &mut encoded);
         let expected: Vec<_> = expected.into_iter().map(Arc::new).collect();
-        assert_eq!(encoded, expected.chunks(BLOCK).flat_map(encode).collect::<Vec<_>>());
+        assert_eq!(encoded, encode(&expected), "where blocks begin must not show");
     }
 
     #[test]
@@ -131,21 +150,21 @@ mod tests {
         let mut second = first.clone();
         check(&first, 0..40);
         for position in [0, 17, 39] {
-            second.replace(position, "100".to_owned());
+            second.remove(position);
         }
-        second.push("40".to_owned(), "40".to_owned());
-        let changed = |value: usize| if [0, 17, 39].contains(&value) { 100 } else { value };
-        check(&second, (0..41).map(changed));
+        assert_eq!(second.push("40".to_owned(), "40".to_owned()), 40);
+        check(&second, (0..41).filter(|value| ![0, 17, 39].contains(value)));
+        assert_eq!((second.value(16), second.value(40)), ("16", "40"));
         check(&first, 0..40);
-        second.replace(17, "17".to_owned());
-        check(&second, (0..41).map(|value| if value == 17 { 17 } else { changed(value) }));
+        second.remove(17);
+        check(&second, (0..41).filter(|value| ![0, 17, 39].contains(value)));
     }
 
     #[test]
     fn blocks_without_a_change_stay_common() {
         let first = environment(0..BLOCK * 3);
         let mut second = first.clone();
-        second.replace(BLOCK, "other".to_owned());
+        second.remove(BLOCK);
         let common: Vec<_> = first.blocks.iter().zip(&second.blocks).map(|(a, b)| Arc::ptr_eq(a, b)).collect();
         assert_eq!(common, [true, false, true]);
     }

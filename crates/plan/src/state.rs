@@ -6,7 +6,7 @@ use image::{ImageConfig, Platform};
 use crate::base::ResolvedBase;
 use crate::env::{Arguments, Env, List, split};
 use crate::ports::Ports;
-use crate::{HistoryLine, VertexId};
+use crate::{HistoryLine, VertexId, path};
 
 /// Where commands are looked for if nobody says anything else.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -16,6 +16,8 @@ pub(crate) struct State {
     pub(crate) root: Option<VertexId>,
     /// All of it but `Env`, which is `exported`, and what `ports` add.
     pub(crate) config: ImageConfig,
+    /// Its `WorkingDir`, clean.
+    directory: String,
     /// `ENV`: what containers see.
     pub(crate) exported: List,
     /// `ENV` and `ARG` together: what commands and expansions see.
@@ -54,9 +56,7 @@ impl State {
         if config.os.is_empty() {
             platform.os.clone_into(&mut config.os);
         }
-        if !config.config.working_dir.is_empty() {
-            config.config.working_dir = crate::path::clean(&config.config.working_dir);
-        }
+        config.config.working_dir = path::working_directory("", &config.config.working_dir);
         let actual = base.config.platform();
         let mut state = Self::new(config, platform, Some(root));
         if !base.config.architecture.is_empty() && actual.rank_for(&state.machine).is_none() {
@@ -76,6 +76,7 @@ impl State {
         }
         let machine = platform.clone();
         Self {
+            directory: path::clean(&config.config.working_dir),
             root,
             config,
             exported,
@@ -96,10 +97,13 @@ impl State {
 
     /// Returns the directory that relative paths start from.
     pub(crate) fn directory(&self) -> &str {
-        match self.config.config.working_dir.as_str() {
-            "" => "/",
-            directory => directory,
-        }
+        &self.directory
+    }
+
+    /// Sets the working directory: as the configuration is to have it.
+    pub(crate) fn set_directory(&mut self, written: String) {
+        self.directory = path::clean(&written);
+        self.config.config.working_dir = written;
     }
 
     /// Returns about how many bytes a copy takes.

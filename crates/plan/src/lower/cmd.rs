@@ -9,7 +9,7 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, comman
     scope.note_shell(instruction, command);
     let arguments = scope.arguments(command);
     scope.note(format!("CMD {}", quoted_list(&arguments)));
-    scope.config().cmd = Some(arguments);
+    scope.config().cmd = Some(arguments).filter(|arguments| !arguments.is_empty());
     scope.config().args_escaped = true;
     scope.has_command = true;
     Some(())

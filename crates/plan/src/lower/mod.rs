@@ -69,11 +69,16 @@ pub(crate) fn check_syntax(dockerfile: &Dockerfile, options: &Options, findings:
     let argument = options.build_args.get(SYNTAX_ARGUMENT).map(|value| (value, start));
     let Some((value, span)) = argument.or(directive) else { return };
     let name = value.split_whitespace().next().unwrap_or_default();
-    let hub = name.strip_prefix("docker.io/").unwrap_or(name);
-    if !hub.starts_with("docker/dockerfile") {
+    if !is_built_in(name) {
         let message = format!("syntax `{name}` is not supported: only docker/dockerfile is built in");
         findings.push(Diagnostic::error(span, message));
     }
+}
+
+/// True for docker/dockerfile and docker/dockerfile-upstream, wherever they are kept: mirrors have them under the same name.
+fn is_built_in(syntax: &str) -> bool {
+    let mut components = syntax.rsplit('/');
+    components.next().is_some_and(|last| last.starts_with("dockerfile")) && components.next() == Some("docker")
 }
 
 /// Lowers one instruction. `None` if a mistake was found, which has been reported.

@@ -153,7 +153,9 @@ impl<'a> Stages<'a> {
         let inputs = vec![Input::Context(ContextName::Named(name.to_owned()))];
         let root = self.builder.add(op, None, inputs, origin);
         history.push(HistoryLine { created_by: format!("FROM {name} # buildkit"), layer: Some(root) });
-        State { root: Some(root), ..State::scratch(&node.platform) }
+        let mut state = State::scratch(&node.platform);
+        state.root = Some(root);
+        state
     }
 
     fn image(&mut self, index: usize, node: &Node, key: &BaseKey, steps: &mut Steps) -> Option<State> {

@@ -16,20 +16,20 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, word: 
         lint::relative_workdir(&text, word.span, scope.stages.findings);
     }
     scope.state.has_workdir = true;
-    let directory = path::join(scope.state.directory(), &text);
-    if directory.len() >= MAX_PATH {
+    let written = path::working_directory(&scope.config().working_dir, &text);
+    if written.len() >= MAX_PATH {
         scope.error(word.span, format!("the working directory is longer than {} bytes", MAX_PATH - 1));
         // What follows starts anew, so as not to be as wrong.
-        "/".clone_into(&mut scope.config().working_dir);
+        scope.state.set_directory("/".to_owned());
         return None;
     }
-    scope.config().working_dir.clone_from(&directory);
-    let created_by = format!("WORKDIR {directory}");
-    if directory == "/" {
+    let created_by = format!("WORKDIR {written}");
+    scope.state.set_directory(written);
+    if scope.state.directory() == "/" {
         scope.skip_step(instruction);
         scope.note(created_by);
         return Some(());
     }
-    let op = Op::Workdir(Workdir { path: directory, user: scope.config().user.clone() });
+    let op = Op::Workdir(Workdir { path: scope.state.directory().to_owned(), user: scope.config().user.clone() });
     scope.layer(instruction, op, Vec::new(), created_by)
 }
