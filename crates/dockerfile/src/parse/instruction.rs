@@ -118,14 +118,14 @@ impl Reader<'_, '_> {
         }
         Some(match name {
             "ADD" => Kind::Add(copy::read(name, keyword, rest, &flags, &heredocs, self.diagnostics)?),
-            "ARG" => Kind::Arg(names::arguments(rest, self.diagnostics)),
+            "ARG" => Kind::Arg(names::arguments(keyword, rest, self.diagnostics)),
             "CMD" => Kind::Cmd(form::command(rest, self.diagnostics)?),
             "COPY" => Kind::Copy(copy::read(name, keyword, rest, &flags, &heredocs, self.diagnostics)?),
             "ENTRYPOINT" => Kind::Entrypoint(form::command(rest, self.diagnostics)?),
-            "ENV" => Kind::Env(names::pairs(name, rest, self.diagnostics)?),
+            "ENV" => Kind::Env(names::pairs(name, keyword, rest, self.diagnostics)?),
             "EXPOSE" => Kind::Expose(form::words(rest).into_iter().map(Fragment::word).collect()),
             "HEALTHCHECK" => Kind::Healthcheck(healthcheck::read(rest, &flags, self.diagnostics)?),
-            "LABEL" => Kind::Label(names::pairs(name, rest, self.diagnostics)?),
+            "LABEL" => Kind::Label(names::pairs(name, keyword, rest, self.diagnostics)?),
             "MAINTAINER" => Kind::Maintainer(rest.spanned()),
             "ONBUILD" => self.onbuild(rest, heredocs)?,
             "RUN" => Kind::Run(self.run(rest, &flags, heredocs)?),
@@ -233,7 +233,8 @@ fn known_flags(name: &str) -> Known {
     }
 }
 
-fn missing(name: &str, keyword: Fragment<'_>) -> Diagnostic {
+/// An instruction says nothing. What is written after it may be an escape alone, which means nothing where a line ends.
+pub(super) fn missing(name: &str, keyword: Fragment<'_>) -> Diagnostic {
     let count = match name {
         "MAINTAINER" | "STOPSIGNAL" | "USER" | "WORKDIR" => "exactly one argument",
         _ => "at least one argument",

@@ -6,11 +6,20 @@ use crate::lines::Fragment;
 use crate::word::quote;
 
 use super::form;
+use super::instruction::missing;
 
 /// Reads `k=v …` or the legacy `k v`.
-pub(super) fn pairs(instruction: &str, rest: Fragment<'_>, diagnostics: &mut Diagnostics) -> Option<KeyValues> {
+pub(super) fn pairs(
+    instruction: &str,
+    keyword: Fragment<'_>,
+    rest: Fragment<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<KeyValues> {
     let words = form::names(rest);
-    let first = words.first()?;
+    let Some(first) = words.first() else {
+        diagnostics.push(missing(instruction, keyword));
+        return None;
+    };
     if !first.text().contains('=') {
         return legacy(instruction, rest, diagnostics);
     }
@@ -45,9 +54,13 @@ fn legacy(instruction: &str, rest: Fragment<'_>, diagnostics: &mut Diagnostics) 
 }
 
 /// Reads `NAME[=default] …`.
-pub(super) fn arguments(rest: Fragment<'_>, diagnostics: &mut Diagnostics) -> Vec<ArgItem> {
-    let mut items = Vec::new();
-    for word in form::names(rest) {
+pub(super) fn arguments(keyword: Fragment<'_>, rest: Fragment<'_>, diagnostics: &mut Diagnostics) -> Vec<ArgItem> {
+    let words = form::names(rest);
+    if words.is_empty() {
+        diagnostics.push(missing("ARG", keyword));
+    }
+    let mut items = Vec::with_capacity(words.len());
+    for word in words {
         let (name, default) = match word.text().find('=') {
             Some(at) => (word.slice(0..at), Some(word.from(at + 1).word())),
             None => (word, None),

@@ -1,0 +1,6 @@
+ARG \ 
+FROM a
+ENV \ 
+LABEL \ 
+ARG \ 
+RUN x
