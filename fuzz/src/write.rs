@@ -91,12 +91,11 @@ impl Writer {
         Some(())
     }
 
-    /// Ends the line that begins at `start`. At the end of the file alone one may end in the escape character: the end takes a
-    /// continuation.
+    /// Ends the line that begins at `start`. If its last character is an escape, white space follows that is none to a continuation.
     fn end_line(&mut self, start: usize) {
         let last: Vec<char> = self.text[start..].chars().rev().take(2).collect();
         if last.first() == Some(&self.escape) && last.get(1) != Some(&self.escape) {
-            let _ = write!(self.text, " {}", self.escape);
+            self.text.push('\u{A0}');
         }
         self.text.push('\n');
     }
