@@ -38,8 +38,9 @@ def seconds(action):
 
 
 def used(directory):
-    """Returns the MB that a directory takes on the disk, files with several names once."""
-    return int(sh(["du", "-sk", str(directory)]).split()[0]) / 1024 if Path(directory).exists() else 0
+    """Returns the MB that a directory takes on the disk, files with several names once. What goes meanwhile is no failure."""
+    done = subprocess.run(["du", "-sk", str(directory)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    return int(done.stdout.split()[0]) / 1024 if Path(directory).exists() else 0
 
 
 def fresh_ext4(place):

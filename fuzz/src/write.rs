@@ -250,9 +250,9 @@ fn is_told_by_quotes(flags: &str) -> bool {
     flags.replace("=\"", "=").replace("\" --", " --").trim_end_matches('"').contains(['\'', '"', '\\', '`', '<', '$'])
 }
 
-/// False if a line with a `<<` has quotes, escapes or substitutions that reach over its words.
+/// False if a line with a `<<` has quotes, escapes or substitutions that reach over its words, or a `<<` that takes the next word to it.
 fn is_settled(line: &str) -> bool {
-    !line.contains("<<") || !line.contains(['\'', '\\', '`', '$'])
+    !line.contains("<<") || !line.contains(['\'', '\\', '`', '$']) && !line.contains("<< ")
 }
 
 fn separates(character: char) -> bool {

@@ -1,12 +1,14 @@
 //! What the environment says, read in one place.
 
 use std::env;
+use std::ops::Deref;
 use std::path::PathBuf;
 
 use image::Platform;
 use store::Store;
 
 use crate::error::Failure;
+use crate::sync;
 
 /// Where the store is, unless `--root` says otherwise: `KILN_ROOT`, `/var/lib/kiln` for root, the user's data directory
 /// for others (XDG Base Directory Specification).
@@ -36,6 +38,23 @@ pub(crate) fn open_store(root: Option<PathBuf>) -> Result<Store, Failure> {
 /// A store that is swept when the command ends, well or not: what was thrown away or left half-done frees its space.
 #[derive(Debug)]
 pub(crate) struct Swept(pub(crate) Store);
+
+impl Swept {
+    /// Closes the store, of which there must be no other handle, and begins to bring to the disk what was written to it.
+    pub(crate) fn close(self) -> Result<(), Failure> {
+        let (root, owes_sync) = (self.root().to_owned(), self.owes_sync());
+        drop(self);
+        if owes_sync { sync::begin(&root) } else { Ok(()) }
+    }
+}
+
+impl Deref for Swept {
+    type Target = Store;
+
+    fn deref(&self) -> &Store {
+        &self.0
+    }
+}
 
 impl Drop for Swept {
     fn drop(&mut self) {

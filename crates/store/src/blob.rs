@@ -165,7 +165,6 @@ impl BlobWriter {
         debug_assert_eq!(size, self.size);
         self.store.name(&self.temporary, &blob_name(digest))?;
         self.temporary.clear();
-        self.store.sync_ahead(size);
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use image::layer::Index;
-use image::{ContentId, Descriptor, Digest, Kind};
+use image::{ContentId, Descriptor, Digest};
 use rustix::fs::Mode;
 use serde::{Deserialize, Serialize};
 
@@ -178,7 +178,6 @@ impl LayerDraft {
         trash::remove(dir, &work).or_else(|_| self.store.discard(&work).map(drop))?;
         self.store.name(&self.name, &layer_name(&id))?;
         self.name.clear();
-        self.store.sync_ahead(bytes_of(&index));
         self.store.keep_index(&id, Arc::new(index));
         self.store.layer(&id)
     }
@@ -297,12 +296,6 @@ impl Store {
     fn absent(&self, id: &LayerId, reason: &str) -> Error {
         if self.has_layer(id) { damaged(id, reason) } else { Error::MissingLayer(id.clone()) }
     }
-}
-
-/// Returns how much the files of a layer hold.
-fn bytes_of(index: &Index) -> u64 {
-    let sizes = index.entries().iter().map(|entry| if let Kind::File { size, .. } = entry.kind { size } else { 0 });
-    sizes.sum()
 }
 
 fn encode_meta(id: &LayerId, meta: &MetaFile) -> Result<Vec<u8>> {

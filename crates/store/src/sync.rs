@@ -10,8 +10,7 @@
 //! is in its name, since the data of a small file may come late.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::files::{Dir, random_hex};
 use crate::lock::{Held, lock};
@@ -22,15 +21,10 @@ const DIRTY: &str = "dirty";
 /// Takes the place of the boot in the name of a mark when the disk did not take what it stands for: no boot is called so.
 const LOST: &str = "lost";
 
-/// So many bytes take longer to be written than it takes to start a thread for it.
-const MANY: u64 = 32 << 20;
-
 /// The mark of this process, if it has written since its last sync.
 #[derive(Debug, Default)]
 pub(crate) struct Marks {
     mark: RwLock<Option<Mark>>,
-    /// Somebody syncs ahead.
-    busy: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -64,27 +58,9 @@ impl Store {
         remove_marks(self.dir(), &covered)
     }
 
-    /// Begins to bring to the disk what was written so far if `size` bytes of it are many: who syncs at the end of a build then has less to
-    /// wait for. One at a time is enough: who comes later writes to the same disk.
-    pub(crate) fn sync_ahead(&self, size: u64) {
-        let busy = Arc::clone(&self.inner.marks.busy);
-        if size < MANY || busy.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        // Not a store of its own: that would keep the lock.
-        let begun =
-            rustix::io::fcntl_dupfd_cloexec(self.dir().fd(), 0).map_err(std::io::Error::from).and_then(|directory| {
-                let busy = Arc::clone(&busy);
-                let sync = move || {
-                    // What goes wrong does so again when it matters.
-                    let _ = rustix::fs::syncfs(directory);
-                    busy.store(false, Ordering::Relaxed);
-                };
-                std::thread::Builder::new().name("sync".into()).spawn(sync)
-            });
-        if begun.is_err() {
-            busy.store(false, Ordering::Relaxed);
-        }
+    /// True if this process wrote what [`sync`](Self::sync) or [`sync_left`] has yet to bring to the disk.
+    pub fn owes_sync(&self) -> bool {
+        self.inner.marks.read().is_some()
     }
 
     /// Gives what is at `from` its name. Every name that has to outlive a power loss is given here.

@@ -45,8 +45,7 @@ impl Arguments {
     pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
         let name = resolve::tag_name(&self.name)?;
         enter_namespace()?;
-        let store = open_store(root)?;
-        let _swept = Swept(store.clone());
+        let store = Swept(open_store(root)?);
         let reader: Box<dyn Read + Send> = if self.file.as_os_str() == "-" {
             Box::new(io::stdin())
         } else {
@@ -82,7 +81,7 @@ impl Arguments {
         };
         // To be built on it needs a digest anyway.
         store.tag(&name, &store.make_image(&draft)?)?;
-        store.sync()?;
+        store.close()?;
         terminal::result(&format!("Imported image: {}", name.familiar()));
         Ok(ExitCode::SUCCESS)
     }

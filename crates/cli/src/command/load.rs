@@ -26,17 +26,16 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
-        let store = open_store(root)?;
-        let _swept = Swept(store.clone());
+        let store = Swept(open_store(root)?);
         let path = self.input.or(self.path).filter(|p| p.as_os_str() != "-");
         let loaded = match &path {
-            Some(path) if path.is_dir() => image::layout::read_dir(path, None, &store),
+            Some(path) if path.is_dir() => image::layout::read_dir(path, None, &*store),
             Some(path) => {
                 let file = File::open(path)
                     .map_err(|e| Failure::from_error(&e).context(format!("failed to open {}", path.display())))?;
-                image::archive::load(file, &store)
+                image::archive::load(file, &*store)
             }
-            None => image::archive::load(io::stdin(), &store),
+            None => image::archive::load(io::stdin(), &*store),
         };
         let source = path.map_or_else(|| "stdin".to_owned(), |p| p.display().to_string());
         let loaded = loaded.map_err(|e| Failure::from_error(&e).context(format!("failed to load {source}")))?;
@@ -53,7 +52,7 @@ impl Arguments {
                 terminal::result(&format!("Loaded image: {}", name.familiar()));
             }
         }
-        store.sync()?;
+        store.close()?;
         Ok(ExitCode::SUCCESS)
     }
 }

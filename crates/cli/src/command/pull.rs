@@ -30,8 +30,7 @@ impl Arguments {
     pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
         let platform = settings::platform(self.platform.as_deref())?;
         enter_namespace()?;
-        let store = open_store(root)?;
-        let _swept = Swept(store.clone());
+        let store = Swept(open_store(root)?);
         let registry = registry::Registry::new(registry_options(self.registry.mirrors));
         let name = resolve::reference(&self.image)?.or_latest();
         let pinned = registry.resolve(&name, &platform.clone().unwrap_or_else(Platform::host), &store)?;
@@ -44,7 +43,7 @@ impl Arguments {
         if name.tag.is_some() {
             store.tag(&name, &pinned.root)?;
         }
-        store.sync()?;
+        store.close()?;
         terminal::result(pinned.root.digest().as_ref());
         Ok(ExitCode::SUCCESS)
     }

@@ -10,7 +10,7 @@ use image::{Descriptor, Manifest};
 use plan::{Op, Plan, ResolvedBase};
 use registry::Registry;
 use serde_json::json;
-use solver::{Contexts, LocalWorker, Outcome, Snapshot, Solution, WorkerSettings};
+use solver::{Contexts, LocalWorker, Snapshot, Solution, WorkerSettings};
 use store::{Draft, DraftId, DraftImage, Store, Target};
 
 use super::arguments::Options;
@@ -28,8 +28,6 @@ pub(crate) struct Results {
     pub(crate) image: Option<Image>,
     /// Where outputs went, for people.
     pub(crate) written: Vec<String>,
-    /// Something new is in the store.
-    pub(crate) changed: bool,
 }
 
 /// An image whose digest is known.
@@ -60,7 +58,7 @@ pub(super) fn write(
     let targets: Vec<Made<'_>> =
         plan.targets.iter().zip(&solution.targets).map(|(target, snapshot)| made(plan, target, snapshot)).collect();
     let draft = draft(options, &targets);
-    let mut results = Results { image: None, written: Vec::new(), changed: false };
+    let mut results = Results { image: None, written: Vec::new() };
     let id = timings.measure("name", || name(options, store, &draft, &mut results))?;
     if needs_digest(options) {
         let target = timings.measure("assemble", || match id {
@@ -70,7 +68,6 @@ pub(super) fn write(
         })?;
         results.image = Some(image(store, target)?);
     }
-    results.changed |= solution.vertices.iter().any(|v| matches!(v.outcome, Outcome::Ran | Outcome::Unchanged));
     let files = || {
         let worker = LocalWorker::new(store, registry, contexts, WorkerSettings::default())?;
         targets.iter().map(|made| made.files(&worker)).collect::<Result<Vec<_>, _>>()
@@ -122,7 +119,6 @@ fn name(options: &Options, store: &Store, draft: &Draft, results: &mut Results) 
     for name in &names {
         if store.target(name)? != Some(Target::Draft(id)) {
             store.tag(name, &id)?;
-            results.changed = true;
         }
     }
     results.written.extend(options.tags.iter().map(|name| format!("named {}", name.familiar())));
