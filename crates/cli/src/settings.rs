@@ -40,11 +40,9 @@ pub(crate) fn open_store(root: Option<PathBuf>) -> Result<Store, Failure> {
 pub(crate) struct Swept(pub(crate) Store);
 
 impl Swept {
-    /// Closes the store, of which there must be no other handle, and begins to bring to the disk what was written to it.
+    /// Begins to bring to the disk what was written, and sweeps the store.
     pub(crate) fn close(self) -> Result<(), Failure> {
-        let (root, owes_sync) = (self.root().to_owned(), self.owes_sync());
-        drop(self);
-        if owes_sync { sync::begin(&root) } else { Ok(()) }
+        if self.leave_sync() { sync::begin(self.root()) } else { Ok(()) }
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) fn init() -> Option<ExitCode> {
     (name == NAME).then(|| store::sync_left(Path::new(&root)).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS))
 }
 
-/// Begins to bring to the disk what this process wrote to the store at `root`, which it must not have open any more.
+/// Begins to bring to the disk what this process wrote to the store at `root`, and left (`Store::leave_sync`).
 pub(crate) fn begin(root: &Path) -> Result<(), Failure> {
     let mut command = Command::new("/proc/self/exe");
     // It outlives this process: it must not hold what others wait for, nor end with a terminal.

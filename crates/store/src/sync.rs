@@ -58,9 +58,9 @@ impl Store {
         remove_marks(self.dir(), &covered)
     }
 
-    /// True if this process wrote what [`sync`](Self::sync) or [`sync_left`] has yet to bring to the disk.
-    pub fn owes_sync(&self) -> bool {
-        self.inner.marks.read().is_some()
+    /// Leaves what this process wrote to [`sync_left`], as if it had ended; false if there is nothing.
+    pub fn leave_sync(&self) -> bool {
+        self.inner.marks.write().take().is_some()
     }
 
     /// Gives what is at `from` its name. Every name that has to outlive a power loss is given here.
@@ -124,7 +124,7 @@ impl Store {
     }
 }
 
-/// Brings to the disk what processes have written to the store at `root` that have ended without [`Store::sync`], for whoever did not want
+/// Brings to the disk what processes have written to the store at `root` that have ended without [`Store::sync`], or left it ([`Store::leave_sync`]), for whoever did not want
 /// to wait for it. Takes no lock: nobody waits for this either. What cannot be written is lost as by a power loss: whatever is
 /// younger than the marks is verified when the store is next opened.
 ///

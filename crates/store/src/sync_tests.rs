@@ -80,9 +80,9 @@ fn what_a_process_left_is_synced_without_it() {
     drop(store);
     sync_left(root.path()).unwrap();
     assert_eq!(marks(root.path()).len(), 1);
-    drop(other);
+    assert!(other.leave_sync() && !other.leave_sync());
     sync_left(root.path()).unwrap();
-    assert!(!root.path().join(DIRTY).exists());
+    assert!(!root.path().join(DIRTY).exists(), "though it lives");
     sync_left(root.path()).unwrap();
     sync_left(&root.path().join("nowhere")).unwrap_err();
 }

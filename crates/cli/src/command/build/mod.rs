@@ -146,7 +146,7 @@ fn build(mut options: arguments::Options, root: Option<PathBuf>, timings: &Arc<T
     let store_root = store.root().to_owned();
     timings.show(options.progress, options.timings);
     progress::summary(options.progress, &solution, &results, timings.elapsed());
-    let owes_sync = store.owes_sync();
+    let owes_sync = store.leave_sync();
     drop((contexts, input, store));
     if ran {
         crate::collect::automatic(&store_root);
