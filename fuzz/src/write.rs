@@ -1,5 +1,6 @@
 //! The tree as a Dockerfile, and the tree without its places: reading what was written gives the tree.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use dockerfile::ast::*;
@@ -221,18 +222,22 @@ impl Writer {
         }
         let mut bodies = String::new();
         let mut words = Vec::new();
-        let mut has_heredoc = false;
+        let mut names = HashSet::new();
         for source in &copy.sources {
             match source {
                 CopySource::Path(word) => words.push(word.text.clone()),
                 CopySource::Heredoc(heredoc) => {
-                    has_heredoc = true;
+                    // Two words that name one heredoc, or two heredocs: only how the line is written tells.
+                    if !names.insert(&heredoc.name) {
+                        return None;
+                    }
                     words.push(announcement(heredoc));
                     bodies += &body(heredoc);
                 }
             }
         }
         words.push(copy.destination.text.clone());
+        let has_heredoc = !names.is_empty();
         if has_heredoc {
             self.rest(&words.join(" "));
         } else {
