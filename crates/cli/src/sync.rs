@@ -1,5 +1,5 @@
-//! What a build wrote comes to the disk in a process of its own, since nobody has to wait for that: it takes from 10 ms to as long as the
-//! disk needs for all data of the build. Until then a power loss costs what was built, as it does in the middle of a build.
+//! What a build, `load`, `import` or `pull` wrote comes to the disk in a process of its own, since nobody has to wait for that: it takes
+//! from 10 ms to as long as the disk needs for all of the data. Until then a power loss costs what it would cost in the middle of the command.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
