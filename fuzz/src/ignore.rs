@@ -67,7 +67,7 @@ impl Slow {
     /// Reads a file. An error is the line at fault; nothing if the two languages of regular expressions differ on it.
     fn parse(text: &str) -> Option<Result<Self, usize>> {
         let mut patterns = Vec::new();
-        for (index, line) in text.trim_start_matches('\u{FEFF}').split('\n').enumerate() {
+        for (index, line) in text.strip_prefix('\u{FEFF}').unwrap_or(text).split('\n').enumerate() {
             if line.starts_with('#') || line.trim().is_empty() {
                 continue;
             }

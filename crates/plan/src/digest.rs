@@ -1,7 +1,7 @@
 //! The op digest.
 
 use std::fmt;
-use std::sync::Arc;
+use std::io::Write as _;
 
 use crate::environment::Environment;
 use crate::git::GitSource;
@@ -21,7 +21,7 @@ pub struct OpDigest(pub [u8; 32]);
 impl OpDigest {
     /// Returns the digest of `op`.
     pub fn of(op: &Op) -> Self {
-        let mut fields = Fields::new();
+        let mut fields = Fields::new(op.size());
         match op {
             Op::Base(base) => {
                 fields.text("base");
@@ -103,7 +103,7 @@ fn digest_run(fields: &mut Fields, run: &Run) {
     fields.text(cwd);
     fields.text(user);
     fields.text(hostname);
-    fields.text(&platform.to_string());
+    fields.display(platform);
     fields.text(match network {
         RunNetwork::Default => "default",
         RunNetwork::None => "none",
@@ -228,19 +228,29 @@ struct Fields {
 }
 
 impl Fields {
-    fn new() -> Self {
-        let mut fields = Self { encoded: Vec::with_capacity(512) };
+    /// Starts with the format version. There is room for values of about `size` bytes.
+    fn new(size: usize) -> Self {
+        let mut fields = Self { encoded: Vec::with_capacity(size + 512) };
         fields.text("kiln op");
         fields.number(VERSION);
         fields
     }
 
     fn text(&mut self, text: &str) {
-        self.framed(b't', text.as_bytes());
+        framed(b't', text.as_bytes(), &mut self.encoded);
+    }
+
+    /// As a text.
+    fn display(&mut self, value: &impl fmt::Display) {
+        self.text("");
+        let start = self.encoded.len();
+        let _ = write!(self.encoded, "{value}");
+        let length = (self.encoded.len() - start) as u64;
+        self.encoded[start - size_of::<u64>()..start].copy_from_slice(&length.to_le_bytes());
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
-        self.framed(b'b', bytes);
+        framed(b'b', bytes, &mut self.encoded);
     }
 
     fn number(&mut self, number: u64) {
@@ -258,8 +268,11 @@ impl Fields {
     fn environment(&mut self, environment: &Environment) {
         self.encoded.push(b'l');
         self.encoded.extend((environment.len() as u64).to_le_bytes());
-        self.encoded.reserve(environment.size());
-        environment.encode(variables, &mut self.encoded);
+        let encode = |(name, value): &(String, String), encoded: &mut Vec<u8>| {
+            framed(b't', name.as_bytes(), encoded);
+            framed(b't', value.as_bytes(), encoded);
+        };
+        environment.encode(encode, &mut self.encoded);
     }
 
     fn option<T>(&mut self, value: Option<&T>, item: impl Fn(&mut Self, &T)) {
@@ -268,21 +281,12 @@ impl Fields {
             item(self, value);
         }
     }
-
-    fn framed(&mut self, kind: u8, bytes: &[u8]) {
-        self.encoded.push(kind);
-        self.encoded.extend((bytes.len() as u64).to_le_bytes());
-        self.encoded.extend(bytes);
-    }
 }
 
-fn variables(variables: &[Arc<(String, String)>]) -> Vec<u8> {
-    let mut fields = Fields { encoded: Vec::with_capacity(512) };
-    for variable in variables {
-        fields.text(&variable.0);
-        fields.text(&variable.1);
-    }
-    fields.encoded
+fn framed(kind: u8, bytes: &[u8], encoded: &mut Vec<u8>) {
+    encoded.push(kind);
+    encoded.extend((bytes.len() as u64).to_le_bytes());
+    encoded.extend(bytes);
 }
 
 #[cfg(test)]

@@ -97,12 +97,16 @@ impl Environment {
         block
     }
 
-    /// Appends what `encode` makes of all variables to `encoded`. It is asked once for those that several share, so it must
-    /// always be the same.
-    pub(crate) fn encode(&self, encode: impl Fn(&[Arc<Variable>]) -> Vec<u8>, encoded: &mut Vec<u8>) {
+    /// Appends what `encode` appends for each variable. It is asked once for those that several share, so it must always be
+    /// the same.
+    pub(crate) fn encode(&self, encode: impl Fn(&(String, String), &mut Vec<u8>), encoded: &mut Vec<u8>) {
         for block in &self.blocks {
-            let variables = || block.variables.iter().flatten().cloned().collect::<Vec<_>>();
-            encoded.extend_from_slice(block.encoded.get_or_init(|| encode(&variables())));
+            encoded.extend_from_slice(block.encoded.get_or_init(|| {
+                let variables = block.variables.iter().flatten();
+                let mut encoded = Vec::with_capacity(variables.clone().map(|v| size(&v.0, &v.1)).sum());
+                variables.for_each(|variable| encode(variable, &mut encoded));
+                encoded
+            }));
         }
     }
 }
@@ -136,12 +140,11 @@ mod tests {
         assert_eq!(environment.iter().cloned().collect::<Vec<_>>(), expected);
         assert_eq!(environment.len(), expected.len());
         assert_eq!(environment.size(), expected.iter().map(|(name, value)| size(name, value)).sum::<usize>());
-        let encode =
-            |variables: &[Arc<Variable>]| variables.iter().flat_map(|v| format!("{v:?}").into_bytes()).collect();
-        let mut encoded = Vec::new();
+        let encode = |variable: &Variable, encoded: &mut Vec<u8>| encoded.extend(format!("{variable:?}").bytes());
+        let (mut encoded, mut whole) = (Vec::new(), Vec::new());
         environment.encode(encode, &mut encoded);
-        let expected: Vec<_> = expected.into_iter().map(Arc::new).collect();
-        assert_eq!(encoded, encode(&expected), "where blocks begin must not show");
+        expected.iter().for_each(|variable| encode(variable, &mut whole));
+        assert_eq!(encoded, whole, "where blocks begin must not show");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The findings of one pass: a mistake seen for several platforms is reported once.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::hash::BuildHasher;
 
 use dockerfile::diagnostic::nearest;
 use dockerfile::word::{Budget, ExpandError, Expanded, Variables};
@@ -22,12 +23,15 @@ pub(crate) struct Findings {
     compared: usize,
     /// What expansions may still cost.
     budget: Budget,
-    seen: HashSet<(Span, String)>,
+    /// Items by their span and the hash of their message.
+    found: HashMap<(Span, u64), usize>,
 }
 
 impl Findings {
     pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
-        if self.seen.insert((diagnostic.span, diagnostic.message.clone())) {
+        let hash = self.found.hasher().hash_one(&diagnostic.message);
+        let place = *self.found.entry((diagnostic.span, hash)).or_insert(self.items.len());
+        if self.items.get(place).is_none_or(|item| item.message != diagnostic.message) {
             self.items.push(diagnostic);
         }
     }

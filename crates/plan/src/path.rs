@@ -32,15 +32,6 @@ pub(crate) fn leaves_root(path: &str) -> bool {
     })
 }
 
-/// Returns the working directory as the configuration and the history have it: an absolute `path` stays as it is written.
-pub(crate) fn working_directory(directory: &str, path: &str) -> String {
-    match path {
-        "" => directory.to_owned(),
-        _ if path.starts_with('/') => path.to_owned(),
-        _ => join(&clean(directory), path),
-    }
-}
-
 /// Returns where a copy goes: like [`join`], and a trailing slash stays, since it means a directory (reference:
 /// section 6, 1).
 pub(crate) fn destination(directory: &str, text: &str) -> String {
@@ -85,15 +76,6 @@ mod tests {
         assert_eq!(join("/srv", "../app"), "/app");
         assert_eq!(join("/srv", "/app/"), "/app");
         assert_eq!(join("", "app"), "/app");
-    }
-
-    #[test]
-    fn an_absolute_working_directory_stays_as_it_is_written() {
-        assert_eq!(working_directory("/srv", "/app//./"), "/app//./");
-        assert_eq!(working_directory("/srv/", "app/"), "/srv/app");
-        assert_eq!(working_directory("/srv/", "."), "/srv");
-        assert_eq!(working_directory("/srv/", ""), "/srv/");
-        assert_eq!(working_directory("", ""), "");
     }
 
     #[track_caller]

@@ -56,9 +56,10 @@ impl State {
         if config.os.is_empty() {
             platform.os.clone_into(&mut config.os);
         }
-        config.config.working_dir = path::working_directory("", &config.config.working_dir);
+        let directory = std::mem::take(&mut config.config.working_dir);
         let actual = base.config.platform();
         let mut state = Self::new(config, platform, Some(root));
+        state.enter(&directory);
         if !base.config.architecture.is_empty() && actual.rank_for(&state.machine).is_none() {
             state.machine = actual;
         }
@@ -100,10 +101,14 @@ impl State {
         &self.directory
     }
 
-    /// Sets the working directory: as the configuration is to have it.
-    pub(crate) fn set_directory(&mut self, written: String) {
-        self.directory = path::clean(&written);
-        self.config.config.working_dir = written;
+    /// Changes the working directory. The configuration has an absolute path as it is written.
+    pub(crate) fn enter(&mut self, path: &str) {
+        if path.is_empty() {
+            return;
+        }
+        self.directory = path::join(&self.directory, path);
+        let written = if path.starts_with('/') { path } else { &self.directory };
+        written.clone_into(&mut self.config.config.working_dir);
     }
 
     /// Returns about how many bytes a copy takes.
@@ -140,4 +145,24 @@ pub(crate) struct Lowered {
     pub(crate) history: Vec<HistoryLine>,
     /// Until the last stage that is made from it has taken it.
     pub(crate) state: Option<State>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absolute_working_directory_stays_as_it_is_written() {
+        let mut state = State::scratch(&Platform::host());
+        let mut check = |path: &str, written: &str, directory: &str| {
+            state.enter(path);
+            assert_eq!((state.config.config.working_dir.as_str(), state.directory()), (written, directory), "{path}");
+        };
+        check("", "/", "/");
+        check("srv/", "/srv", "/srv");
+        check("/app//./", "/app//./", "/app");
+        check("", "/app//./", "/app");
+        check(".", "/app", "/app");
+        check("../lib", "/lib", "/lib");
+    }
 }

@@ -12,14 +12,15 @@ pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
     if wrong.len() > MAX_LENGTH {
         return None;
     }
-    let wrong: Vec<char> = lower(wrong).collect();
-    let letters = letters(wrong.iter().copied());
-    let mut rows = Rows::default();
-    let mut candidate = Vec::new();
-    let near = known.into_iter().filter(|name| may_be_near(wrong.len(), letters, name)).filter_map(|name| {
+    let (length, letters) = (lower(wrong).count(), letters(wrong));
+    let (mut rows, mut asked, mut candidate) = (Rows::default(), Vec::new(), Vec::new());
+    let near = known.into_iter().filter(|name| may_be_near(length, letters, name)).filter_map(|name| {
+        if asked.is_empty() {
+            asked.extend(lower(wrong));
+        }
         candidate.clear();
         candidate.extend(lower(name));
-        let distance = rows.distances(&wrong, &candidate)?;
+        let distance = rows.distances(&asked, &candidate)?;
         (distance.0 <= MAX_DISTANCE).then_some((distance, name))
     });
     near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
@@ -31,24 +32,20 @@ fn lower(text: &str) -> impl Iterator<Item = char> {
 
 /// False if a name is too long or short, or has too many other letters, as most have.
 fn may_be_near(length: usize, letters: u64, name: &str) -> bool {
-    if name.len() > MAX_LENGTH {
+    if name.len() > MAX_LENGTH || (name.len().abs_diff(length) > MAX_DISTANCE && name.is_ascii()) {
         return false;
     }
-    let others = if name.is_ascii() {
-        if name.len().abs_diff(length) > MAX_DISTANCE {
-            return false;
-        }
-        self::letters(name.bytes().map(|byte| char::from(byte.to_ascii_lowercase())))
-    } else {
-        self::letters(lower(name))
-    };
+    let others = self::letters(name);
     // An edit takes at most one letter away, and brings at most one.
     [letters & !others, others & !letters].iter().all(|lone| lone.count_ones() as usize <= MAX_DISTANCE)
 }
 
 /// Returns which characters there are, as bits that several share: far quicker to compare than names.
-fn letters(characters: impl Iterator<Item = char>) -> u64 {
-    characters.fold(0, |letters, character| letters | 1 << (u32::from(character) % 64))
+fn letters(name: &str) -> u64 {
+    if name.is_ascii() {
+        return name.bytes().fold(0, |letters, byte| letters | 1 << (byte.to_ascii_lowercase() % 64));
+    }
+    lower(name).fold(0, |letters, character| letters | 1 << (u32::from(character) % 64))
 }
 
 /// Rows of the matrix of distances, which are used again for the next name.

@@ -131,7 +131,7 @@ impl<'a> Fragment<'a> {
 
     /// Returns it as one line for display: where lines were joined, white space becomes one space.
     pub(crate) fn display(self) -> String {
-        let mut shown = String::new();
+        let mut shown = String::with_capacity(self.end - self.start);
         let mut gap = false;
         let mut rest = self.start;
         let joints = self.line.joints(self.start, self.end).iter().map(|&(at, _)| at);

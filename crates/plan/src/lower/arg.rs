@@ -21,6 +21,9 @@ fn declare(scope: &mut Scope<'_, '_>, item: &ArgItem) -> Option<String> {
     let name = scope.expand(&item.name)?;
     lint::secret("ARG", &name, item.name.span, scope.stages.findings);
     let value = value(scope, &name, item)?;
+    if let Some(value) = &value {
+        scope.check_variable(&name, value, item.span)?;
+    }
     if let Some(value) = value.as_ref().filter(|_| !NOT_IN_ENV.contains(&name.as_str())) {
         scope.state.env.set(&name, value);
     }

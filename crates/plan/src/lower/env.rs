@@ -6,7 +6,7 @@ use super::scope::Scope;
 use crate::lint;
 
 pub(super) fn lower(scope: &mut Scope<'_, '_>, pairs: &KeyValues) -> Option<()> {
-    let mut expanded = Vec::new();
+    let mut expanded = Vec::with_capacity(pairs.pairs.len());
     // All see the variables from before the instruction.
     for (key, value) in &pairs.pairs {
         let name = scope.expand(key)?;
@@ -15,9 +15,13 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, pairs: &KeyValues) -> Option<()> 
             return None;
         }
         lint::secret("ENV", &name, key.span, scope.stages.findings);
-        expanded.push((name, scope.expand(value)?));
+        let text = scope.expand(value)?;
+        scope.check_variable(&name, &text, value.span)?;
+        expanded.push((name, text));
     }
-    let mut line = "ENV".to_owned();
+    let length = expanded.iter().map(|(key, value)| key.len() + value.len() + 2).sum::<usize>();
+    let mut line = String::with_capacity("ENV".len() + length);
+    line.push_str("ENV");
     for (key, value) in expanded {
         line.extend([" ", &key, "=", &value]);
         scope.state.export(&key, value);

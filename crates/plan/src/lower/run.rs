@@ -53,7 +53,7 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, run: &
         scope.error(instruction.span, "RUN needs a command: the list is empty");
         return None;
     }
-    let created_by = format!("RUN {}{} # buildkit", scope.state.arguments.text(), argv.join(" "));
+    let created_by = created_by(&scope.state.arguments.text(), &argv);
     let options = scope.stages.options;
     let agent = agents.first().filter(|_| !scope.state.env.contains(AGENT_VARIABLE));
     let mut env = scope.state.env.variables().clone();
@@ -77,6 +77,17 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, run: &
         limits: options.limits.clone(),
     };
     scope.layer(instruction, Op::Run(op), inputs, created_by)
+}
+
+fn created_by(arguments: &str, argv: &[String]) -> String {
+    let (before, after) = ("RUN ", " # buildkit");
+    let length = argv.iter().map(|word| word.len() + 1).sum::<usize>();
+    let mut line = String::with_capacity(before.len() + arguments.len() + length + after.len());
+    line.extend([before, arguments]);
+    for (index, word) in argv.iter().enumerate() {
+        line.extend([if index == 0 { "" } else { " " }, word]);
+    }
+    line + after
 }
 
 fn network(scope: &mut Scope<'_, '_>, flag: Option<&Spanned<String>>) -> Option<RunNetwork> {

@@ -1,6 +1,7 @@
 //! What one instruction sees of the stage it is in, and what it may do to it.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use dockerfile::ast::{Command, Instruction, Kind};
 use dockerfile::word::{Expanded, Variables as _};
@@ -17,6 +18,9 @@ use crate::{HistoryLine, Input, VertexId, lint};
 
 /// What a command is given to if nobody says anything else.
 const DEFAULT_SHELL: [&str; 2] = ["/bin/sh", "-c"];
+
+/// `MAX_ARG_STRLEN`, the zero at the end included: a longer `NAME=value` no command can be given.
+const MAX_VARIABLE: usize = 128 << 10;
 
 #[derive(Debug)]
 pub(super) struct Scope<'s, 'a> {
@@ -76,6 +80,18 @@ impl<'s, 'a> Scope<'s, 'a> {
         Some(words.into_iter().map(|expanded| expanded.value).collect())
     }
 
+    /// Refuses a variable with which no command could be run; `None` if it is one.
+    pub(super) fn check_variable(&mut self, name: &str, value: &str, span: Span) -> Option<()> {
+        let length = name.len() + "=".len() + value.len();
+        if length < MAX_VARIABLE {
+            return Some(());
+        }
+        let message =
+            format!("the variable is {length} bytes long: a command can be given {} at most", MAX_VARIABLE - 1);
+        self.error(span, message);
+        None
+    }
+
     fn warn_undefined(&mut self, expanded: &Expanded, span: Span) {
         for (name, _) in expanded.used.iter().filter(|(_, unset)| *unset) {
             if !self.state.arguments.contains(name) {
@@ -112,7 +128,12 @@ impl<'s, 'a> Scope<'s, 'a> {
     }
 
     pub(super) fn with_shell(&self, text: &str) -> Vec<String> {
-        let mut words = self.shell().cloned().unwrap_or_else(|| DEFAULT_SHELL.map(str::to_owned).to_vec());
+        let shell = self.shell();
+        let mut words = Vec::with_capacity(shell.map_or(DEFAULT_SHELL.len(), Vec::len) + 1);
+        match shell {
+            Some(shell) => words.extend_from_slice(shell),
+            None => words.extend(DEFAULT_SHELL.map(str::to_owned)),
+        }
         words.push(text.to_owned());
         words
     }
@@ -157,7 +178,7 @@ impl<'s, 'a> Scope<'s, 'a> {
             Kind::Add(_) => redact(&instruction.text),
             _ => Cow::Borrowed(instruction.text.as_str()),
         };
-        self.steps.next(&self.state.env, &instruction.keyword.value.to_uppercase(), &text)
+        self.steps.next(&self.state.env, &instruction.keyword.value, &text)
     }
 }
 
@@ -182,7 +203,13 @@ impl Steps {
         let width = self.total.max(1).ilog10() as usize + 1;
         let platform = self.platform.as_ref().map(|platform| format!("{platform}{} ", made_for(platform, env)));
         let platform = platform.unwrap_or_default();
-        format!("[{platform}{}{:>width$}/{}] {keyword} {text}", self.stage, self.done, self.total)
+        // Two numbers of ten digits at most, and what is around them.
+        let mut name = String::with_capacity(platform.len() + self.stage.len() + keyword.len() + text.len() + 25);
+        name.extend(["[", &platform, &self.stage]);
+        let _ = write!(name, "{:>width$}/{}] ", self.done, self.total);
+        name.extend(keyword.chars().map(|letter| letter.to_ascii_uppercase()));
+        name.extend([" ", text]);
+        name
     }
 }
 

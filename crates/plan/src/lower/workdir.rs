@@ -4,8 +4,8 @@ use dockerfile::Word;
 use dockerfile::ast::Instruction;
 
 use super::scope::Scope;
+use crate::lint;
 use crate::op::{Op, Workdir};
-use crate::{lint, path};
 
 /// `PATH_MAX`, the zero at the end included: no system call takes more.
 const MAX_PATH: usize = 4096;
@@ -16,15 +16,14 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, word: 
         lint::relative_workdir(&text, word.span, scope.stages.findings);
     }
     scope.state.has_workdir = true;
-    let written = path::working_directory(&scope.config().working_dir, &text);
-    if written.len() >= MAX_PATH {
+    scope.state.enter(&text);
+    if scope.config().working_dir.len() >= MAX_PATH {
         scope.error(word.span, format!("the working directory is longer than {} bytes", MAX_PATH - 1));
         // What follows starts anew, so as not to be as wrong.
-        scope.state.set_directory("/".to_owned());
+        scope.state.enter("/");
         return None;
     }
-    let created_by = format!("WORKDIR {written}");
-    scope.state.set_directory(written);
+    let created_by = format!("WORKDIR {}", scope.config().working_dir);
     if scope.state.directory() == "/" {
         scope.skip_step(instruction);
         scope.note(created_by);

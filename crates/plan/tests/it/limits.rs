@@ -44,6 +44,18 @@ fn a_path_that_no_system_call_takes() {
 }
 
 #[test]
+fn a_variable_that_no_command_can_be_given() {
+    let too_long = "the variable is 131072 bytes long: a command can be given 131071 at most";
+    let variable = |keyword: &str, length: usize| {
+        format!("ARG H={}\n{keyword} A=$H${{H}}{}\n", "a".repeat(60_000), "a".repeat(length - 120_000))
+    };
+    check(&variable("ENV", 131_070), too_long);
+    check(&variable("ARG", 131_070), too_long);
+    let text = format!("FROM scratch\n{}RUN a\n", variable("ENV", 131_069));
+    assert!(lower(&text, &default_options(), &default_images()).plan.is_some());
+}
+
+#[test]
 fn what_a_large_file_needs_is_within() {
     let text: String =
         (0..300).map(|number| format!("ENV NAME{number}=value\nRUN make $NAME{number}\nEXPOSE {number}\n")).collect();

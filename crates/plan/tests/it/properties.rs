@@ -121,9 +121,11 @@ fn what_grows_without_end_is_stopped() {
     let doubling = "ENV A=$A$A\n".repeat(60);
     let deep = "WORKDIR aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n".repeat(3_000);
     let copied = format!("ENV B={}\n{}", "b".repeat(60_000), "RUN make\n".repeat(2_000));
-    for (instructions, reason) in
-        [(doubling, "larger than 16 MiB"), (deep, "longer than 4095 bytes"), (copied, "64 MiB in all")]
-    {
+    for (instructions, reason) in [
+        (doubling, "a command can be given 131071 at most"),
+        (deep, "longer than 4095 bytes"),
+        (copied, "64 MiB in all"),
+    ] {
         let text = format!("FROM scratch\nENV A=aaaaaaaaaaaaaaaa\n{instructions}");
         let outcome = lower(&text, &default_options(), &default_images());
         assert!(outcome.plan.is_none());
