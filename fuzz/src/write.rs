@@ -132,14 +132,23 @@ impl Writer {
                 None => item.name.text.clone(),
             })
             .collect();
-        self.rest(&items.join(" "));
+        self.names(&items);
     }
 
     fn pairs(&mut self, pairs: &KeyValues) {
         let separator = if pairs.legacy { " " } else { "=" };
         let pairs: Vec<String> =
             pairs.pairs.iter().map(|(key, value)| format!("{}{separator}{}", key.text, value.text)).collect();
-        self.rest(&pairs.join(" "));
+        self.names(&pairs);
+    }
+
+    /// A quote that nothing closes may end in white space, which is kept by the escape behind it that means nothing.
+    fn names(&mut self, names: &[String]) {
+        let text = names.join(" ");
+        self.rest(&text);
+        if text.ends_with(separates) {
+            self.text.push(self.escape);
+        }
     }
 
     fn command(&mut self, command: &Command) {

@@ -1,5 +1,7 @@
 //! From names on the command line and in Dockerfiles to images.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use dockerfile::diagnostic::nearest;
 use image::descriptor::digest_of;
@@ -200,18 +202,30 @@ fn by_id(store: &Store, text: &str) -> Result<Option<(Reference, Descriptor)>, F
         return Ok(None);
     }
     let fits = |descriptor: &Descriptor| descriptor.digest().digest().starts_with(prefix);
+    let (mut ids, mut found) = (BTreeSet::new(), None);
     for (name, target) in store.references()? {
         // What is not packed has no id that somebody could have seen.
         let Some(target) = store.manifest_of(&target)? else { continue };
         if fits(&target) {
-            return Ok(Some((name, target)));
+            ids.insert(target.digest().to_string());
+            found.get_or_insert((name, target));
+            continue;
         }
-        let images = images_of(store, &name, &target)?;
-        if let Some(image) = images.into_iter().find(|i| fits(&i.descriptor) || fits(i.manifest.config())) {
-            return Ok(Some((name, image.descriptor)));
+        for image in images_of(store, &name, &target)? {
+            let id = [&image.descriptor, image.manifest.config()].into_iter().find(|descriptor| fits(descriptor));
+            if let Some(id) = id {
+                ids.insert(id.digest().to_string());
+                found.get_or_insert((name.clone(), image.descriptor));
+            }
         }
     }
-    Ok(None)
+    if ids.len() > 1 {
+        let ids: Vec<_> = ids.into_iter().collect();
+        return Err(
+            Failure::new(format!("`{prefix}` is the start of the ids of {} images", ids.len())).help(ids.join(", "))
+        );
+    }
+    Ok(found)
 }
 
 /// Opens the image that another was built on, under the name by which its layers can be fetched.
@@ -493,3 +507,38 @@ fn origin_key(layer: &Digest) -> RecordKey {
 
 /// The registry part of names given to images read from an OCI layout: no real host can be called so.
 pub(crate) const LAYOUT_HOST: &str = "oci-layout.invalid";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An index of nothing.
+    fn index(number: u32) -> String {
+        format!(r#"{{"schemaVersion":2,"manifests":[],"annotations":{{"number":"{number}"}}}}"#)
+    }
+
+    /// Returns its id.
+    fn tag(store: &Store, name: &str, index: &str) -> String {
+        let (digest, size) = store.put_blob(None, &mut index.as_bytes()).expect("a blob");
+        let index = image::descriptor::descriptor(media_type::OCI_INDEX, digest, size);
+        store.tag(&name.parse().expect("a name"), &index).expect("a name");
+        index.digest().digest().to_owned()
+    }
+
+    #[test]
+    fn the_start_of_two_ids_is_none() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(dir.path()).expect("a store");
+        let id = tag(&store, "a", &index(0));
+        let start = &id[..4];
+        let hex = |index: &str| image::digest::hex(Digest::of(index.as_bytes()).as_bytes());
+        let alike = (1..).map(index).find(|index| hex(index).starts_with(start));
+        let other = tag(&store, "b", &alike.expect("an index"));
+        tag(&store, "c", &index(0));
+        let failure = by_id(&store, start).expect_err("two images");
+        assert_eq!(failure.message(), format!("`{start}` is the start of the ids of 2 images"));
+        let found = |id: &str| by_id(&store, id).expect("no more than one").map(|(name, _)| name.familiar());
+        assert_eq!((found(&id), found(&other)), (Some("a:latest".to_owned()), Some("b:latest".to_owned())));
+        assert_eq!(found("ffff0000ffff"), None);
+    }
+}

@@ -117,13 +117,25 @@ pub(crate) fn platform(flag: Option<&str>) -> Result<Option<Platform>, Failure> 
     Ok(platforms(flag.as_slice())?.into_iter().next())
 }
 
-/// Returns the platforms that flags or, without any, the environment say. What is empty says nothing.
+/// Returns the platforms that flags or, without any, the environment say.
 pub(crate) fn platforms(flags: &[impl AsRef<str>]) -> Result<Vec<Platform>, Failure> {
-    let given: Vec<&str> = flags.iter().map(AsRef::as_ref).filter(|text| !text.is_empty()).collect();
-    if !given.is_empty() {
-        return given.into_iter().map(|text| read_platform("--platform", text)).collect();
+    let given = platform_flags(flags)?;
+    if given.is_empty() {
+        return non_empty(PLATFORM).map(|text| read_platform(PLATFORM, &text)).into_iter().collect();
     }
-    non_empty(PLATFORM).map(|text| read_platform(PLATFORM, &text)).into_iter().collect()
+    Ok(given)
+}
+
+/// Returns the platform that a flag says. As with docker, what an image is made or run for does not decide what is shown of one
+/// that is there, or handed on.
+pub(crate) fn platform_flag(flag: Option<&str>) -> Result<Option<Platform>, Failure> {
+    Ok(platform_flags(flag.as_slice())?.into_iter().next())
+}
+
+/// What is empty says nothing.
+fn platform_flags(flags: &[impl AsRef<str>]) -> Result<Vec<Platform>, Failure> {
+    let given = flags.iter().map(AsRef::as_ref).filter(|text| !text.is_empty());
+    given.map(|text| read_platform("--platform", text)).collect()
 }
 
 fn read_platform(from: &str, text: &str) -> Result<Platform, Failure> {

@@ -103,7 +103,12 @@ impl<'a> Graph<'a> {
     pub(crate) fn copy_source(&self, text: &str, span: Span) -> Result<Source, Diagnostic> {
         if let Ok(number) = text.parse::<i64>() {
             let stage = self.names.numbered(number).map(Source::Stage);
-            return stage.ok_or_else(|| Diagnostic::error(span, format!("invalid stage index {number}")));
+            return stage.ok_or_else(|| {
+                let last = self.nodes.len().saturating_sub(1);
+                let known = if last > 0 { format!("0 to {last}") } else { "0 alone".to_owned() };
+                Diagnostic::error(span, format!("invalid stage index {number}"))
+                    .help(format!("the numbers of stages are {known}"))
+            });
         }
         let plain = Word::parse(text, span, '\\').expand(&Env::default());
         if plain.is_ok_and(|expanded| expanded.value == text) {
@@ -136,6 +141,9 @@ impl<'a> Graph<'a> {
     /// Says which stage may have been meant by the name of an image.
     fn meant(&self, request: &BaseRequest, sources: &Sources) -> Option<String> {
         let name = names::familiar(&request.key.reference);
+        if name.parse().ok().and_then(|number| self.names.numbered(number)).is_some() {
+            return Some(format!("FROM does not know stages by their numbers: name it, `FROM … AS stage{name}`"));
+        }
         let Some(stage) = self.names.stage(&name) else {
             return self.names.similar(&name).map(|stage| format!("did you mean the stage `{stage}`?"));
         };

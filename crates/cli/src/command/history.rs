@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
     /// Do not shorten
     #[arg(long)]
     no_trunc: bool,
-    /// Of an image for several platforms, the one for this [default: DOCKER_DEFAULT_PLATFORM, else this machine's]
+    /// Of an image for several platforms, the one for this [default: this machine's]
     #[arg(long)]
     platform: Option<String>,
 }
@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
 impl Arguments {
     /// Newest line first, as docker has it; sizes are those of the layer blobs.
     pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
-        let platform = settings::platform(self.platform.as_deref())?;
+        let platform = settings::platform_flag(self.platform.as_deref())?;
         let store = open_store(root)?;
         let image = resolve::local(&store, &self.image, platform.as_ref())?;
         let mut layers = image.manifest.layers().iter();

@@ -15,7 +15,7 @@ pub(crate) struct Arguments {
     /// Images to show
     #[arg(required = true)]
     images: Vec<String>,
-    /// Of an image for several platforms, the one for this [default: DOCKER_DEFAULT_PLATFORM, else this machine's]
+    /// Of an image for several platforms, the one for this [default: this machine's]
     #[arg(long)]
     platform: Option<String>,
 }
@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
 impl Arguments {
     /// Prints an array with the keys of `docker image inspect`.
     pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
-        let platform = settings::platform(self.platform.as_deref())?;
+        let platform = settings::platform_flag(self.platform.as_deref())?;
         let store = open_store(root)?;
         let mut shown = Vec::new();
         for text in &self.images {

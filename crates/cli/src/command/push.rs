@@ -14,7 +14,7 @@ use crate::{output, resolve, terminal};
 pub(crate) struct Arguments {
     /// Name of the image, with the registry to send it to
     image: String,
-    /// Of an image for several platforms, the one for this [default: DOCKER_DEFAULT_PLATFORM, else all]
+    /// Of an image for several platforms, the one for this [default: all]
     #[arg(long)]
     platform: Option<String>,
     #[command(flatten)]
@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
-        let platform = settings::platform(self.platform.as_deref())?;
+        let platform = settings::platform_flag(self.platform.as_deref())?;
         let store = open_store(root)?;
         let registry = registry::Registry::new(registry_options(self.registry.mirrors));
         let (name, target) = resolve::find_for(&store, &self.image, platform.as_ref())?;

@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
     /// What to write: an archive for `docker load` that OCI readers understand too, or a plain OCI archive
     #[arg(long, value_enum, default_value_t = Format::DockerArchive)]
     format: Format,
-    /// Of an image for several platforms, the one for this [default: DOCKER_DEFAULT_PLATFORM, else all]
+    /// Of an image for several platforms, the one for this [default: all]
     #[arg(long)]
     platform: Option<String>,
     #[command(flatten)]
@@ -35,7 +35,7 @@ enum Format {
 
 impl Arguments {
     pub(crate) fn run(self, root: Option<PathBuf>) -> Result<ExitCode, Failure> {
-        let platform = settings::platform(self.platform.as_deref())?;
+        let platform = settings::platform_flag(self.platform.as_deref())?;
         let store = open_store(root)?;
         let registry = registry::Registry::new(registry_options(self.registry.mirrors));
         let mut images = Vec::new();

@@ -150,6 +150,8 @@ fn dockerignore_hides_files() {
         "./.dockerignore\n./Dockerfile\n./keep.log\n./src/main.rs\n"
     );
     env.build("FROM busybox\nCOPY a.log /\n").fails(1, &["\"/a.log\": not found", "ignore file"]);
+    env.file(".dockerignore", "a\n".repeat((8 << 20) + 1));
+    env.build("FROM busybox\nCOPY src /\n").fails(1, &["the ignore file", ".dockerignore is larger than 16 MiB"]);
 }
 
 #[test]

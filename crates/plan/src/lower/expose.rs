@@ -19,7 +19,9 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, words: &[Word]) -> Option<()> {
     let mut words: Vec<&Word> = words.iter().collect();
     words.sort_by(|a, b| a.text.cmp(&b.text));
     for word in words {
-        items.extend(scope.expand_words(word)?.into_iter().map(|text| (text, word)));
+        // BuildKit does not warn of undefined variables here.
+        let expanded = scope.stages.findings.expand_words(word, &scope.state.env)?;
+        items.extend(expanded.into_iter().map(|expanded| (expanded.value, word)));
     }
     let mut shown = Vec::new();
     for (text, word) in items {

@@ -73,13 +73,6 @@ impl<'s, 'a> Scope<'s, 'a> {
         Some(expanded.value)
     }
 
-    /// Expands a word to several.
-    pub(super) fn expand_words(&mut self, word: &Word) -> Option<Vec<String>> {
-        let words = self.stages.findings.expand_words(word, &self.state.env)?;
-        words.iter().for_each(|expanded| self.warn_undefined(expanded, word.span));
-        Some(words.into_iter().map(|expanded| expanded.value).collect())
-    }
-
     /// Refuses a variable with which no command could be run; `None` if it is one.
     pub(super) fn check_variable(&mut self, name: &str, value: &str, span: Span) -> Option<()> {
         let length = name.len() + "=".len() + value.len();

@@ -24,7 +24,8 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, word: 
         return None;
     }
     let created_by = format!("WORKDIR {}", scope.config().working_dir);
-    if scope.state.directory() == "/" {
+    // As written: `//` makes a layer, if an empty one.
+    if matches!(scope.config().working_dir.as_str(), "" | "/") {
         scope.skip_step(instruction);
         scope.note(created_by);
         return Some(());

@@ -24,6 +24,7 @@ use crate::terminal;
 
 /// Larger Dockerfiles are refused before they are parsed.
 const DOCKERFILE_LIMIT: u64 = 16 << 20;
+/// So are larger ignore files.
 const IGNORE_LIMIT: u64 = 16 << 20;
 
 /// The Dockerfile, and where the contexts are.
@@ -369,8 +370,11 @@ pub(crate) fn ignore_file(path: &Path) -> Result<Ignore, Failure> {
 
 fn read_ignore(file: File, name: &str) -> Result<Ignore, Failure> {
     let mut bytes = Vec::new();
-    let read = file.take(IGNORE_LIMIT).read_to_end(&mut bytes);
-    read.map_err(|error| Failure::from_error(&error).context(format!("failed to read {name}")))?;
+    let read = file.take(IGNORE_LIMIT + 1).read_to_end(&mut bytes);
+    let read = read.map_err(|error| Failure::from_error(&error).context(format!("failed to read {name}")))?;
+    if read as u64 > IGNORE_LIMIT {
+        return Err(Failure::new(format!("the ignore file {name} is larger than {} MiB", IGNORE_LIMIT >> 20)));
+    }
     Ignore::parse(&bytes).map_err(|invalid| {
         let mut sources = Sources::default();
         let source = sources.add(name, String::from_utf8_lossy(&bytes));
