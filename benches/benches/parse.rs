@@ -67,6 +67,11 @@ fn texts() -> Vec<(&'static str, String)> {
         ("prefixes that are all", stage(format!("{}{}", long("A", 30_000), "USER x${A##*}\n".repeat(2_400)))),
         ("suffixes that are not", stage(format!("{}{}", long("A", 30_000), "USER x${A%%b*}\n".repeat(2_200)))),
         ("growing replacements", stage(format!("{}{}", long("A", 1_000), "ENV A=${A//a/aa}\n".repeat(3_700)))),
+        ("replacements in replacements", stage(format!("{}USER {}", long("A", 20), nested("${A///$B$0", "}", 90)))),
+        (
+            "long replacements",
+            stage(format!("{}{}", long("A", 20), "USER ${A///${A///${A///${A///${A///$0 ${A}$0}}}}}\n".repeat(1_200))),
+        ),
         ("doubled values", stage(format!("{}{}", long("A", 1_000), "ENV A=$A$A\n".repeat(5_600)))),
         ("a long value for each step", stage(format!("{}{}", long("A", 30_000), "RUN a\n".repeat(5_600)))),
         ("an argument for each step", lines(&|n| format!("ARG A{n}=b\nRUN a\n"), 3_500)),

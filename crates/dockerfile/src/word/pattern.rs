@@ -54,8 +54,10 @@ pub(super) fn replace(
     let pattern = Pattern::parse(pattern, budget)?;
     if !all {
         let Some(found) = pattern.find(text, 0, budget)? else { return Ok(text.to_owned()) };
+        budget.copy(with)?;
         return Ok([&text[..found.start], with, &text[found.end..]].concat());
     }
+    budget.spend(with.len())?;
     let with = Replacement::parse(with);
     let mut replaced = String::new();
     let (mut copied, mut position) = (0, 0);
@@ -68,7 +70,9 @@ pub(super) fn replace(
         }
         if !found.is_empty() || last != Some(found.end) {
             replaced.push_str(&text[copied..found.start]);
+            let kept = replaced.len();
             with.push(&text[found.clone()], &mut replaced);
+            budget.copy(&replaced[kept..])?;
             copied = found.end;
         }
         if replaced.len() > max {
