@@ -69,7 +69,7 @@ fn fuzz(target: &str, runs: &str, programs: &Path) -> Result<()> {
     fuzzer.arg(format!("-runs={runs}")).arg(format!("-dict={}", dictionary.display()));
     fuzzer.arg(format!("-artifact_prefix={}/", found.display()));
     // Rules meet in few characters: a path and three or four patterns, a word, some instructions.
-    let longest = if target == "ignore" { 96 } else { 256 };
+    let longest = if target == "parse" { 256 } else { 96 };
     fuzzer.arg(format!("-max_len={longest}"));
     // Weighing inputs by how rare what they reach is costs more than most of them.
     fuzzer.args(["-entropic=0", "-print_final_stats=1", "-verbosity=0"]);
