@@ -1,5 +1,6 @@
 //! Outputs: `--output` of a build, and the archives of `kiln save`.
 
+mod compression;
 pub(crate) mod table;
 pub(crate) mod tree;
 
@@ -8,6 +9,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use image::descriptor::digest_of;
+use image::layer::Compression;
 use image::{Descriptor, Named, Reference};
 use plan::ResolvedBase;
 use registry::Registry;
@@ -44,11 +46,22 @@ pub(crate) struct Output {
     split: Option<bool>,
     /// `rewrite-timestamp`: clamp the times of files in new layers to `SOURCE_DATE_EPOCH`.
     pub(crate) rewrite_timestamp: Option<bool>,
+    /// `compression`, `compression-level`: of new layers.
+    pub(crate) compression: Option<Compression>,
 }
 
 impl Output {
     fn new(kind: OutputKind, dest: Option<PathBuf>, text: String) -> Self {
-        Self { kind, dest, names: Vec::new(), text, archive: true, split: None, rewrite_timestamp: None }
+        Self {
+            kind,
+            dest,
+            names: Vec::new(),
+            text,
+            archive: true,
+            split: None,
+            rewrite_timestamp: None,
+            compression: None,
+        }
     }
 
     /// `--push`.
@@ -69,6 +82,7 @@ impl Output {
         let mut output = Self::new(OutputKind::CacheOnly, None, typed);
         let mut kind = None;
         let mut push = None;
+        let mut compression = compression::Fields::default();
         for field in fields(text) {
             let (key, value) = field.split_once('=').ok_or_else(|| wrong(format!("`{field}` is not KEY=VALUE")))?;
             match key.to_ascii_lowercase().as_str() {
@@ -83,7 +97,14 @@ impl Output {
                 "push" => push = Some(boolean(&field, value).map_err(wrong)?),
                 "platform-split" => output.split = Some(boolean(&field, value).map_err(wrong)?),
                 "rewrite-timestamp" => output.rewrite_timestamp = Some(boolean(&field, value).map_err(wrong)?),
-                "compression" if value == "gzip" => {}
+                "compression" => compression.kind = Some(value.to_owned()),
+                "compression-level" => compression.level = Some(value.to_owned()),
+                "force-compression" if boolean(&field, value) == Ok(true) => {
+                    return Err(wrong("force-compression: layers of base images stay as they are".to_owned()));
+                }
+                "force-compression" => {
+                    boolean(&field, value).map_err(wrong)?;
+                }
                 "oci-mediatypes" if value == "true" => {}
                 other => return Err(wrong(format!("`{other}` is not supported"))),
             }
@@ -125,8 +146,15 @@ impl Output {
         if output.split.is_some() && !matches!(output.kind, OutputKind::Local | OutputKind::Tar) {
             return Err(wrong("platform-split is for files: type=local and type=tar".to_owned()));
         }
-        if output.rewrite_timestamp.is_some() && matches!(output.kind, OutputKind::Local | OutputKind::Tar) {
-            return Err(wrong("rewrite-timestamp is for images".to_owned()));
+        output.compression = compression.compression().map_err(wrong)?;
+        if matches!(output.kind, OutputKind::Local | OutputKind::Tar) {
+            let given = [
+                ("rewrite-timestamp", output.rewrite_timestamp.is_some()),
+                ("compression", output.compression.is_some()),
+            ];
+            if let Some((option, _)) = given.into_iter().find(|(_, given)| *given) {
+                return Err(wrong(format!("{option} is for images")));
+            }
         }
         if !output.archive && output.dest.is_none() {
             return Err(wrong("tar=false needs dest: a directory".to_owned()));
@@ -423,6 +451,8 @@ mod tests {
             "type=registry,dest=a",
             "type=cacheonly,dest=a",
             "type=docker,tar=false,dest=a",
+            "type=oci,compression=lz4",
+            "type=oci,force-compression=maybe",
             "type=image,name=A:B:C",
         ] {
             assert!(Output::parse(text).is_err(), "{text}");

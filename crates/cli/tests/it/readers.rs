@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::environment::{TestEnv, has, is_root, tool};
 
 fn built() -> TestEnv {
@@ -32,6 +34,69 @@ fn skopeo_inspects_and_converts() {
         other.kiln(["load", copied.to_str().expect("UTF-8"), "--tag", "copied"]).ok();
         assert_eq!(other.kiln(["run", "--rm", "copied"]).ok().stdout, "data");
     }
+}
+
+/// Layers of every compression, which is the last layer's: that of the base stays as it is.
+#[test]
+fn skopeo_reads_every_compression() {
+    let env = built();
+    let types = [
+        ("", "tar+gzip"),
+        (",compression=gzip,compression-level=9", "tar+gzip"),
+        (",compression=zstd", "tar+zstd"),
+        (",compression=zstd,compression-level=19,force-compression=false", "tar+zstd"),
+        (",compression=uncompressed", "tar"),
+    ];
+    let mut diff_ids = Vec::new();
+    for (options, expected) in types {
+        let layout = env.path("layout");
+        env.kiln(["build", "-o", &format!("type=oci,tar=false,dest={}{options}", layout.display()), "."]).ok();
+        let file = |path: &str| serde_json::from_slice::<Value>(&std::fs::read(layout.join(path)).expect("a file"));
+        let blob = |descriptor: &Value| {
+            let digest = descriptor["digest"].as_str().expect("a digest").replace(':', "/");
+            file(&format!("blobs/{digest}")).expect("JSON")
+        };
+        let manifest = blob(&file("index.json").expect("JSON")["manifests"][0]);
+        let layers = manifest["layers"].as_array().expect("a list");
+        let last = layers.last().expect("a layer")["mediaType"].as_str().expect("text");
+        assert_eq!(last, format!("application/vnd.oci.image.layer.v1.{expected}"), "{options}");
+        diff_ids.push(blob(&manifest["config"])["rootfs"].clone());
+        let other = TestEnv::new();
+        other.kiln(["load", layout.to_str().expect("UTF-8"), "--tag", "test"]).ok();
+        assert_eq!(other.kiln(["run", "--rm", "test"]).ok().stdout, "data", "{options}");
+        if has("skopeo") {
+            let copied = env.path("copied");
+            let names = [format!("oci:{}", layout.display()), format!("oci:{}:copied", copied.display())];
+            tool(Command::new("skopeo").args(["copy", "-q"]).args(names));
+            other.kiln(["load", copied.to_str().expect("UTF-8"), "--tag", "copied"]).ok();
+            assert_eq!(other.kiln(["run", "--rm", "copied"]).ok().stdout, "data", "{options}");
+            std::fs::remove_dir_all(copied).expect("a directory");
+        }
+        std::fs::remove_dir_all(layout).expect("a directory");
+    }
+    diff_ids.dedup();
+    assert_eq!(diff_ids.len(), 1, "what is compressed is the same");
+}
+
+#[test]
+fn one_image_has_one_compression() {
+    let env = built();
+    let both = ["-o", "type=image,compression=zstd", "-o", "type=image,compression=gzip"];
+    env.kiln(["build"].into_iter().chain(both).chain(["."])).fails(2, &["compression differs between outputs"]);
+    for (output, why) in [
+        ("type=local,dest=x,compression=zstd", "compression is for images"),
+        ("type=image,compression=zst", "did you mean zstd?"),
+        ("type=image,force-compression=true", "layers of base images stay as they are"),
+    ] {
+        env.kiln(["build", "-o", output, "."]).fails(2, &[why]);
+    }
+    // The image of the store has it, too.
+    env.kiln(["build", "-t", "small", "-o", "type=image,compression=zstd", "."]).ok();
+    let saved = env.path("saved");
+    env.kiln(["save", "small", "--format", "oci-archive", "-o", saved.to_str().expect("UTF-8")]).ok();
+    let listed =
+        tool(Command::new("tar").arg("-xOf").arg(&saved).args(["--wildcards", "blobs/*/*"]).env("LC_ALL", "C"));
+    assert!(listed.contains("tar+zstd"));
 }
 
 fn sha256(text: &str) -> String {

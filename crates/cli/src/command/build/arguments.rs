@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use image::layer::Compression;
 use image::{Platform, Reference};
 use plan::{GitSource, HttpSource, Limits, RunNetwork};
 use sandbox::Rlimit;
@@ -265,6 +266,8 @@ pub(crate) struct Options {
     pub(crate) epoch: Option<i64>,
     /// No file of a new layer is later than `epoch`.
     pub(crate) rewrite_timestamps: bool,
+    /// Of new layers.
+    pub(crate) compression: Compression,
     pub(crate) secrets: SecretSources,
     pub(crate) agents: AgentSources,
 }
@@ -358,7 +361,9 @@ impl Arguments {
             require_cache: self.require_cache,
             mirrors: self.registry.mirrors,
             epoch: None,
-            rewrite_timestamps: rewrite_timestamps(&outputs)?,
+            rewrite_timestamps: agreed("rewrite-timestamp", outputs.iter().map(|o| o.rewrite_timestamp))?
+                .unwrap_or(true),
+            compression: agreed("compression", outputs.iter().map(|o| o.compression))?.unwrap_or_default(),
             outputs,
             secrets: SecretSources::parse(&self.secret)?,
             agents: AgentSources::parse(&self.ssh)?,
@@ -373,15 +378,15 @@ fn file(flag: &str, name: Option<OsString>) -> Result<Option<PathBuf>, Failure> 
     Ok(Some(name.into()))
 }
 
-/// Returns what `rewrite-timestamp` of all outputs comes to: they share one image.
-fn rewrite_timestamps(outputs: &[Output]) -> Result<bool, Failure> {
-    let mut given = outputs.iter().filter_map(|output| output.rewrite_timestamp);
+/// Returns what an option of all outputs comes to, `None` if none has it: they share one image.
+fn agreed<T: PartialEq>(option: &str, values: impl Iterator<Item = Option<T>>) -> Result<Option<T>, Failure> {
+    let mut given = values.flatten();
     let first = given.next();
-    if given.any(|other| Some(other) != first) {
-        let failure = Failure::new("--output: rewrite-timestamp is true for one output and false for another");
+    if given.any(|other| Some(&other) != first.as_ref()) {
+        let failure = Failure::new(format!("--output: {option} differs between outputs"));
         return Err(failure.help("all outputs of a build have the same image: say the same for all").code(2));
     }
-    Ok(first.unwrap_or(true))
+    Ok(first)
 }
 
 /// Returns each platform once, where it was named first.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use image::config::History;
 use image::descriptor::digest_of;
-use image::layer::{Compression, PackOptions};
+use image::layer::PackOptions;
 use image::manifest::MAX_MANIFEST;
 use image::{Descriptor, Manifest};
 use plan::{Op, Plan, ResolvedBase};
@@ -167,7 +167,7 @@ pub(super) fn pack_options(options: &Options) -> PackOptions {
 fn draft(options: &Options, targets: &[Made<'_>]) -> Draft {
     Draft {
         images: targets.iter().map(|made| draft_image(options, made)).collect(),
-        compression: Compression::default(),
+        compression: options.compression,
         epoch: options.epoch.filter(|_| options.rewrite_timestamps),
         annotations: options.annotations.iter().cloned().collect(),
     }
