@@ -136,7 +136,13 @@ impl Writer {
     }
 
     fn pairs(&mut self, pairs: &KeyValues) {
-        let separator = if pairs.legacy { " " } else { "=" };
+        // The escape at the end of a name takes the first space only for whoever looks for a `=`.
+        let escaped = |(key, _): &(Word, Word)| key.text.ends_with(self.escape);
+        let separator = match pairs.legacy {
+            true if pairs.pairs.first().is_some_and(escaped) => "  ",
+            true => " ",
+            false => "=",
+        };
         let pairs: Vec<String> =
             pairs.pairs.iter().map(|(key, value)| format!("{}{separator}{}", key.text, value.text)).collect();
         self.names(&pairs);
