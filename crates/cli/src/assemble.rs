@@ -1,5 +1,7 @@
 //! From layers and a configuration to the draft of an image, which the store packs when its bytes are needed.
 
+use std::collections::BTreeMap;
+
 use image::config::History;
 use image::{Descriptor, ImageConfig, Platform};
 use store::{DraftImage, LayerId};
@@ -31,7 +33,8 @@ pub(crate) struct Line {
 pub(crate) fn image(assembly: Assembly) -> DraftImage {
     let Assembly { platform, mut config, base, layers, history, epoch } = assembly;
     add_history(&mut config, history, epoch);
-    DraftImage { platform, config, base, layers }
+    let (annotations, entry_annotations) = (BTreeMap::new(), BTreeMap::new());
+    DraftImage { platform, config, base, layers, annotations, entry_annotations }
 }
 
 /// Adds the new lines. A line without a layer takes the time of the next layer, or of the one before it.

@@ -1,10 +1,10 @@
 //! From names on the command line and in Dockerfiles to images.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 use dockerfile::diagnostic::nearest;
-use image::descriptor::digest_of;
+use image::descriptor::{digest_of, with_platform};
 use image::manifest::Parsed;
 use image::platform::is_attestation;
 use image::{Descriptor, Digest, ImageConfig, ImageManifest, Manifest, Platform, Reference, media_type};
@@ -381,7 +381,10 @@ pub(crate) fn whole(store: &Store, name: &Reference, target: &Descriptor) -> Res
     match manifests.as_slice() {
         [] => Ok(target.clone()),
         [image] => Ok(image.clone()),
-        _ => Ok(store.make_index(&manifests, &platforms)?),
+        _ => {
+            let entries = manifests.into_iter().zip(&platforms).map(|(entry, platform)| with_platform(entry, platform));
+            Ok(store.make_index(&entries.collect::<Vec<_>>(), &BTreeMap::new())?)
+        }
     }
 }
 

@@ -47,6 +47,8 @@ pub struct Draft {
     pub epoch: Option<i64>,
     /// Of each manifest.
     pub annotations: BTreeMap<String, String>,
+    /// Of the index. With any, there is one even of one image.
+    pub index_annotations: BTreeMap<String, String>,
 }
 
 /// One image of a [`Draft`].
@@ -59,6 +61,10 @@ pub struct DraftImage {
     pub base: Option<Descriptor>,
     /// New layers, lowest first.
     pub layers: Vec<LayerId>,
+    /// Of its manifest, beside and before those of each.
+    pub annotations: BTreeMap<String, String>,
+    /// Of its entry in the index. With any, there is one even of one image.
+    pub entry_annotations: BTreeMap<String, String>,
 }
 
 /// The document.
@@ -72,6 +78,8 @@ struct DraftFile {
     epoch: Option<i64>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     annotations: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    index_annotations: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -82,6 +90,10 @@ struct ImageFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     base: Option<BlobFile>,
     layers: Vec<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    entry_annotations: BTreeMap<String, String>,
 }
 
 /// A descriptor with nothing but what is required: its bytes are the same each time.
@@ -109,6 +121,8 @@ impl Draft {
                 config: image.config.clone(),
                 base: image.base.as_ref().map(BlobFile::new).transpose()?,
                 layers: image.layers.iter().map(LayerId::to_string).collect(),
+                annotations: image.annotations.clone(),
+                entry_annotations: image.entry_annotations.clone(),
             })
         });
         let file = DraftFile {
@@ -121,6 +135,7 @@ impl Draft {
             },
             epoch: self.epoch,
             annotations: self.annotations.clone(),
+            index_annotations: self.index_annotations.clone(),
         };
         serde_json::to_vec(&file).map_err(unusable)
     }
@@ -136,6 +151,8 @@ impl Draft {
                 config: image.config,
                 base: image.base.map(BlobFile::descriptor),
                 layers: image.layers.iter().map(|id| LayerId::parse(id)).collect::<Option<_>>()?,
+                annotations: image.annotations,
+                entry_annotations: image.entry_annotations,
             })
         });
         Some(Self {
@@ -147,7 +164,14 @@ impl Draft {
             },
             epoch: file.epoch,
             annotations: file.annotations,
+            index_annotations: file.index_annotations,
         })
+    }
+
+    /// True if it comes to an index.
+    fn needs_index(&self) -> bool {
+        let [image] = self.images.as_slice() else { return true };
+        !self.index_annotations.is_empty() || !image.entry_annotations.is_empty()
     }
 
     /// Returns how its layers are packed.
@@ -209,24 +233,24 @@ impl Store {
     pub fn make_image(&self, draft: &Draft) -> Result<Descriptor> {
         let manifests =
             draft.images.iter().map(|image| self.make_manifest(draft, image)).collect::<Result<Vec<_>>>()?;
-        match <[Descriptor; 1]>::try_from(manifests) {
-            Ok([manifest]) => Ok(manifest),
-            Err(manifests) => self.make_index(&manifests, draft.images.iter().map(|image| &image.platform)),
+        match manifests.as_slice() {
+            [manifest] if !draft.needs_index() => Ok(manifest.clone()),
+            _ => {
+                let entries = manifests.into_iter().zip(&draft.images).map(|(manifest, image)| {
+                    let mut entry = with_platform(manifest, &image.platform);
+                    if !image.entry_annotations.is_empty() {
+                        entry.set_annotations(Some(image.entry_annotations.clone().into_iter().collect()));
+                    }
+                    entry
+                });
+                self.make_index(&entries.collect::<Vec<_>>(), &draft.index_annotations)
+            }
         }
     }
 
-    /// Writes the index of images for several platforms.
-    pub fn make_index<'a>(
-        &self,
-        manifests: &[Descriptor],
-        platforms: impl IntoIterator<Item = &'a Platform>,
-    ) -> Result<Descriptor> {
-        let entries: Vec<Descriptor> = manifests
-            .iter()
-            .zip(platforms)
-            .map(|(manifest, platform)| with_platform(manifest.clone(), platform))
-            .collect();
-        let index = Manifest::build_index(&entries, Style::Oci, &BTreeMap::new()).map_err(unusable)?;
+    /// Writes the index of images for several platforms, which its entries name.
+    pub fn make_index(&self, entries: &[Descriptor], annotations: &BTreeMap<String, String>) -> Result<Descriptor> {
+        let index = Manifest::build_index(entries, Style::Oci, annotations).map_err(unusable)?;
         self.put_document(index.media_type, &index.bytes)
     }
 
@@ -242,7 +266,9 @@ impl Store {
             layers.push(packed.descriptor);
         }
         let config = self.put_document(media_type::OCI_CONFIG, &config.to_json())?;
-        let manifest = Manifest::build(&config, &layers, Style::Oci, &draft.annotations).map_err(unusable)?;
+        let mut annotations = draft.annotations.clone();
+        annotations.extend(image.annotations.clone());
+        let manifest = Manifest::build(&config, &layers, Style::Oci, &annotations).map_err(unusable)?;
         self.put_document(manifest.media_type, &manifest.bytes)
     }
 

@@ -36,7 +36,11 @@ fn a_draft_is_named_by_its_content_and_read_back() {
     draft.images[0].base = Some(base);
     draft.epoch = Some(-5);
     draft.compression = Compression::Zstd { level: 3 };
-    draft.annotations.insert("a".into(), "b".into());
+    for annotations in [&mut draft.annotations, &mut draft.index_annotations] {
+        annotations.insert("a".into(), "b".into());
+    }
+    draft.images[0].annotations.insert("c".into(), "d".into());
+    draft.images[0].entry_annotations.insert("e".into(), "f".into());
     draft.images[0].config.config.env = vec!["A=b".into()];
     draft.images[0].config.history.push(image::config::History { created_by: Some("x".into()), ..Default::default() });
     let id = store.put_draft(&draft).unwrap();

@@ -165,10 +165,18 @@ pub(crate) fn draft(layer: &LayerId) -> Draft {
     let (os, architecture) = (platform.os.clone(), platform.architecture.clone());
     let config = image::ImageConfig { os, architecture, ..image::ImageConfig::default() };
     Draft {
-        images: vec![DraftImage { platform, config, base: None, layers: vec![layer.clone()] }],
+        images: vec![DraftImage {
+            platform,
+            config,
+            base: None,
+            layers: vec![layer.clone()],
+            annotations: BTreeMap::new(),
+            entry_annotations: BTreeMap::new(),
+        }],
         compression: Compression::GZIP,
         epoch: None,
         annotations: BTreeMap::new(),
+        index_annotations: BTreeMap::new(),
     }
 }
 

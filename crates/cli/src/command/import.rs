@@ -78,6 +78,7 @@ impl Arguments {
             compression: Compression::default(),
             epoch: None,
             annotations: BTreeMap::new(),
+            index_annotations: BTreeMap::new(),
         };
         // To be built on it needs a digest anyway.
         store.tag(&name, &store.make_image(&draft)?)?;

@@ -172,8 +172,8 @@ fn what_is_not_supported_yet_says_so() {
     let env = TestEnv::with_busybox();
     env.build_with("FROM busybox\n", &["--cgroup-parent", "x"]).fails(2, &["start kiln in the one you want"]);
     env.build_with("FROM busybox\n", &["--add-host", "a:host-gateway"]).fails(2, &["no bridge", "--network=host"]);
-    env.build_with("FROM busybox\n", &["--annotation=index:a=b"])
-        .fails(2, &["--annotation index:a: `index:` is not supported"]);
+    env.build_with("FROM busybox\n", &["--annotation=indx:a=b"])
+        .fails(2, &["--annotation indx:a=b: `indx:` cannot be annotated (did you mean index?)"]);
 }
 
 #[test]

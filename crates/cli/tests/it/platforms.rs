@@ -43,6 +43,37 @@ fn blob(layout: &Path, descriptor: &Value) -> Value {
 }
 
 #[test]
+fn annotations_go_where_they_are_meant_to_be() {
+    let env = env();
+    let layout = env.path("layout");
+    let output = format!("type=oci,tar=false,dest={}", layout.display());
+    let build = |flags: &[&str]| {
+        fs::remove_dir_all(&layout).ok();
+        env.build_with(DOCKERFILE, &[flags, &["-o", &output]].concat()).ok();
+        let top = blob(&layout, &json(&layout.join("index.json"))["manifests"][0]);
+        let manifests = top["manifests"].as_array().cloned().unwrap_or_default();
+        let of: Vec<Value> = manifests.iter().map(|entry| blob(&layout, entry)["annotations"].clone()).collect();
+        let entries: Vec<Value> = manifests.iter().map(|entry| entry["annotations"].clone()).collect();
+        serde_json::json!([top["annotations"], entries, of])
+    };
+    let (index, manifest) = ("--annotation=index,manifest:a=b", "--annotation=manifest[linux/arm64]:a=c");
+    let both = build(&[BOTH, index, manifest, "--annotation=manifest-descriptor:d=e"]);
+    let expected = serde_json::json!([{ "a": "b" }, [{ "d": "e" }, { "d": "e" }], [{ "a": "b" }, { "a": "c" }]]);
+    assert_eq!(both, expected);
+    // One image has an index for these annotations alone.
+    let one = ["--platform=linux/arm64"];
+    assert_eq!(build(&[&one[..], &["--annotation=a=b"]].concat()), serde_json::json!([{ "a": "b" }, [], []]));
+    let indexed = build(&[&one[..], &[index]].concat());
+    assert_eq!(indexed, serde_json::json!([{ "a": "b" }, [null], [{ "a": "b" }]]));
+    env.build_with(DOCKERFILE, &["--platform=local", index, "-t", "test"]).ok();
+    let own = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
+    assert_eq!(env.inspect("test")["Platforms"], serde_json::json!([format!("linux/{own}")]));
+    env.build_with(DOCKERFILE, &["--annotation=index:a=b", "-o", "type=docker,dest=x"]).fails(2, &["has no index"]);
+    env.build_with(DOCKERFILE, &[BOTH, "--annotation=manifest[linux/s390x]:a=b"])
+        .fails(2, &["nothing is built for linux/s390x"]);
+}
+
+#[test]
 fn several_platforms_make_an_index() {
     let env = env();
     let (layout, iid, metadata) = (env.path("layout"), env.path("iid"), env.path("metadata.json"));

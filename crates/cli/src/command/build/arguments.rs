@@ -10,6 +10,7 @@ use image::{Platform, Reference};
 use plan::{GitSource, HttpSource, Limits, RunNetwork};
 use sandbox::Rlimit;
 
+use super::annotations::Annotations;
 use super::call::Call;
 use super::entitlements;
 use super::http;
@@ -64,8 +65,8 @@ pub(crate) struct Arguments {
     /// Label for the image (repeatable)
     #[arg(long, value_name = "NAME=VALUE")]
     label: Vec<String>,
-    /// Annotation for the manifest (repeatable)
-    #[arg(long, value_name = "NAME=VALUE")]
+    /// Annotation for the manifest; with `index:` in front the index, with `manifest[PLATFORM]:` one of several (repeatable)
+    #[arg(long, value_name = "[PLACE:]NAME=VALUE")]
     annotation: Vec<String>,
     /// Network of RUN: default, none or host
     #[arg(long, value_name = "MODE", default_value = "default")]
@@ -250,7 +251,7 @@ pub(crate) struct Options {
     pub(crate) plan: plan::Options,
     pub(crate) contexts: BTreeMap<String, ContextValue>,
     pub(crate) outputs: Vec<Output>,
-    pub(crate) annotations: Vec<(String, String)>,
+    pub(crate) annotations: Annotations,
     pub(crate) pull: bool,
     pub(crate) iidfile: Option<PathBuf>,
     pub(crate) metadata_file: Option<PathBuf>,
@@ -319,6 +320,12 @@ impl Arguments {
             let failure = Failure::new("--output type=docker holds an image for one platform, and there are several");
             return Err(failure.help("type=oci holds them all").code(2));
         }
+        let built = if platforms.is_empty() { &[Platform::host()][..] } else { &platforms };
+        let annotations = Annotations::parse(&given(&self.annotation), built)?;
+        if annotations.need_index() && outputs.iter().any(|o| o.kind == OutputKind::Docker) {
+            let failure = Failure::new("--annotation: an archive of type=docker has no index to be annotated");
+            return Err(failure.help("type=oci has one").code(2));
+        }
         let build_args = build_args(&given(&self.build_arg))?;
         collect::check_limit()?;
         let contexts = self.build_context.iter().map(|c| context(c)).collect::<Result<BTreeMap<_, _>, _>>()?;
@@ -352,7 +359,7 @@ impl Arguments {
             file: some(self.file),
             tags,
             contexts,
-            annotations: annotations(&given(&self.annotation))?,
+            annotations,
             pull: self.pull,
             iidfile,
             metadata_file,
@@ -422,27 +429,6 @@ fn pairs(flag: &str, texts: &[String]) -> Result<Vec<(String, String)>, Failure>
             None => Ok((text.clone(), String::new())),
         })
         .collect()
-}
-
-/// Reads `--annotation`. As with buildx, a word before a colon says what is annotated: the manifest, unless it says otherwise.
-fn annotations(texts: &[String]) -> Result<Vec<(String, String)>, Failure> {
-    if let Some(text) = texts.iter().find(|text| !text.contains('=')) {
-        return Err(Failure::new(format!("--annotation {text}: expected NAME=VALUE")).code(2));
-    }
-    let mut annotations = pairs("--annotation", texts)?;
-    for (name, _) in &mut annotations {
-        if let Some((place, key)) = name.split_once(':') {
-            if place != "manifest" {
-                let failure = Failure::new(format!("--annotation {name}: `{place}:` is not supported yet"));
-                return Err(failure.help("the manifest of each platform can be annotated").code(2));
-            }
-            if key.is_empty() {
-                return Err(Failure::new("--annotation manifest:: the name is empty").code(2));
-            }
-            *name = key.to_owned();
-        }
-    }
-    Ok(annotations)
 }
 
 fn context(text: &str) -> Result<(String, ContextValue), Failure> {

@@ -1,6 +1,7 @@
 //! `kiln build`: the table of contents of a build.
 
 mod ahead;
+mod annotations;
 mod archive;
 mod arguments;
 mod call;

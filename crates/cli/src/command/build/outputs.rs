@@ -1,5 +1,6 @@
 //! What a build gives: the image in the store, its names, and what `--output` asks for.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use image::config::History;
@@ -169,7 +170,8 @@ fn draft(options: &Options, targets: &[Made<'_>]) -> Draft {
         images: targets.iter().map(|made| draft_image(options, made)).collect(),
         compression: options.compression,
         epoch: options.epoch.filter(|_| options.rewrite_timestamps),
-        annotations: options.annotations.iter().cloned().collect(),
+        annotations: BTreeMap::new(),
+        index_annotations: options.annotations.index.clone(),
     }
 }
 
@@ -189,14 +191,16 @@ fn draft_image(options: &Options, made: &Made<'_>) -> DraftImage {
             created: created(line.layer),
         })
         .collect();
-    assemble::image(Assembly {
+    let image = assemble::image(Assembly {
         platform: target.platform.clone(),
         config: target.config.clone(),
         base: base.map(|base| base.descriptor.clone()),
         layers: snapshot.layers.iter().map(|l| l.layer.clone()).collect(),
         history,
         epoch: options.epoch,
-    })
+    });
+    let annotations = options.annotations.of_manifest(&target.platform);
+    DraftImage { annotations, entry_annotations: options.annotations.of_entry(&target.platform), ..image }
 }
 
 /// `--iidfile` and `--metadata-file`, with buildx's keys.
