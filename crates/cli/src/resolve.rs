@@ -77,6 +77,15 @@ pub(crate) fn tag_name(text: &str) -> Result<Reference, Failure> {
     Ok(name)
 }
 
+/// Reads the name of a repository: neither tag nor digest.
+pub(crate) fn repository(text: &str) -> Result<Reference, Failure> {
+    let name = reference(text)?;
+    if name.tag.is_some() || name.digest.is_some() {
+        return Err(Failure::new(format!("`{text}` is not a repository alone")).help("leave its tag and digest away"));
+    }
+    Ok(name)
+}
+
 /// Returns the repository as people write it.
 pub(crate) fn familiar_repository(name: &Reference) -> String {
     Reference { tag: None, digest: None, ..name.clone() }.familiar()

@@ -44,11 +44,30 @@ pub(crate) struct Output {
     archive: bool,
     /// `platform-split`: a directory for each platform; unset, if there are several.
     split: Option<bool>,
+    /// `push-by-digest`: the names are repositories, in which nothing is tagged.
+    by_digest: bool,
     /// `rewrite-timestamp`: clamp the times of files in new layers to `SOURCE_DATE_EPOCH`.
     pub(crate) rewrite_timestamp: Option<bool>,
     /// `compression`, `compression-level`: of new layers.
     pub(crate) compression: Option<Compression>,
 }
+
+/// What an output is described with.
+const KEYS: [&str; 13] = [
+    "type",
+    "dest",
+    "name",
+    "tar",
+    "push",
+    "push-by-digest",
+    "name-canonical",
+    "platform-split",
+    "rewrite-timestamp",
+    "compression",
+    "compression-level",
+    "force-compression",
+    "oci-mediatypes",
+];
 
 impl Output {
     fn new(kind: OutputKind, dest: Option<PathBuf>, text: String) -> Self {
@@ -59,6 +78,7 @@ impl Output {
             text,
             archive: true,
             split: None,
+            by_digest: false,
             rewrite_timestamp: None,
             compression: None,
         }
@@ -83,15 +103,17 @@ impl Output {
         let mut kind = None;
         let mut push = None;
         let mut compression = compression::Fields::default();
+        let mut names = Vec::new();
         for field in fields(text) {
             let (key, value) = field.split_once('=').ok_or_else(|| wrong(format!("`{field}` is not KEY=VALUE")))?;
             match key.to_ascii_lowercase().as_str() {
                 "type" => kind = Some(value.to_owned()),
                 "dest" => output.dest = Some(value.into()),
-                "name" => {
-                    for name in value.split(',').filter(|name| !name.is_empty()) {
-                        output.names.push(resolve::tag_name(name).map_err(|f| f.context(output.text.clone()).code(2))?);
-                    }
+                "name" => names.extend(value.split(',').filter(|name| !name.is_empty()).map(str::to_owned)),
+                "push-by-digest" => output.by_digest = boolean(&field, value).map_err(wrong)?,
+                // What has a name is found by its digest, too.
+                "name-canonical" => {
+                    boolean(&field, value).map_err(wrong)?;
                 }
                 "tar" => output.archive = boolean(&field, value).map_err(wrong)?,
                 "push" => push = Some(boolean(&field, value).map_err(wrong)?),
@@ -106,7 +128,13 @@ impl Output {
                     boolean(&field, value).map_err(wrong)?;
                 }
                 "oci-mediatypes" if value == "true" => {}
-                other => return Err(wrong(format!("`{other}` is not supported"))),
+                other => {
+                    let failure = wrong(format!("`{other}` is not supported"));
+                    return Err(match dockerfile::diagnostic::nearest(other, KEYS) {
+                        Some(near) if near != other => failure.help(format!("did you mean `{near}`?")),
+                        _ => failure,
+                    });
+                }
             }
         }
         let kind = kind.ok_or_else(|| wrong("type is missing".to_owned()))?;
@@ -129,6 +157,12 @@ impl Output {
                 });
             }
         };
+        let read = if output.by_digest { resolve::repository } else { resolve::tag_name };
+        let names = names.iter().map(|name| read(name).map_err(|f| f.context(output.text.clone()).code(2)));
+        output.names = names.collect::<Result<_, _>>()?;
+        if output.by_digest && output.kind != OutputKind::Push {
+            return Err(wrong("push-by-digest is for what is pushed".to_owned()));
+        }
         if output.kind == OutputKind::Local && output.dest.is_none() {
             return Err(wrong("dest is missing: which directory?".to_owned()));
         }
@@ -183,6 +217,10 @@ impl Output {
     /// Finds before a build what would keep its result from being written: a name to push to is missing, or a place for files
     /// cannot be written to. `names`: those of the build.
     pub(crate) fn check(&self, names: &[Reference]) -> Result<(), Failure> {
+        if self.by_digest && self.names.is_empty() {
+            let failure = Failure::new(format!("{} needs a repository to push to", self.text)).code(2);
+            return Err(failure.help("give one with name=: a --tag has a tag, which is not pushed by digest"));
+        }
         if self.kind == OutputKind::Push && self.names(names).is_empty() {
             let failure = Failure::new(format!("{} needs a name to push to", self.text)).code(2);
             return Err(failure.help(if self.text == "--push" {
@@ -326,9 +364,11 @@ pub(crate) struct Built<'a> {
 pub(crate) fn push(output: &Output, built: &Built<'_>, store: &Store, registry: &Registry) -> Result<(), Failure> {
     // What the destination can take from a base's repository does not travel through here.
     let sources: Vec<Reference> = built.bases.iter().map(|base| base.reference.clone()).collect();
+    let digest = digest_of(built.target)?;
     for name in output.names(built.names) {
         let transfer = Transfer::new("pushing", false);
-        registry.push_from(name, built.target, &sources, store, &transfer)?;
+        let name = if output.by_digest { name.clone().with_digest(digest) } else { name.clone() };
+        registry.push_from(&name, built.target, &sources, store, &transfer)?;
         transfer.finish();
     }
     Ok(())
@@ -433,6 +473,8 @@ mod tests {
             assert_eq!(parse(text).kind, kind, "{text}");
         }
         assert!(!parse("type=oci,tar=0,dest=a").archive);
+        let names = parse("type=image,push=true,name=a/b,push-by-digest=true,name-canonical=true").names;
+        assert_eq!(names.iter().map(Reference::familiar).collect::<Vec<_>>(), ["a/b"]);
         assert_eq!(parse("type=tar,dest=-").dest, None);
     }
 
@@ -452,6 +494,8 @@ mod tests {
             "type=cacheonly,dest=a",
             "type=docker,tar=false,dest=a",
             "type=oci,compression=lz4",
+            "type=registry,name=a:b,push-by-digest=true",
+            "type=image,name=a,push-by-digest=true",
             "type=oci,force-compression=maybe",
             "type=image,name=A:B:C",
         ] {

@@ -86,6 +86,7 @@ fn one_image_has_one_compression() {
     for (output, why) in [
         ("type=local,dest=x,compression=zstd", "compression is for images"),
         ("type=image,compression=zst", "did you mean zstd?"),
+        ("type=image,compresion=zstd", "did you mean `compression`?"),
         ("type=image,force-compression=true", "layers of base images stay as they are"),
     ] {
         env.kiln(["build", "-o", output, "."]).fails(2, &[why]);

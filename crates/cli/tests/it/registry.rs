@@ -125,6 +125,27 @@ fn build_can_push() {
     assert_eq!(other.kiln(["run", "--rm", &name, "cat", "/d"]).ok().stdout, "direct\n");
 }
 
+/// As CI does for each platform on a machine of its own, whose images become one index later.
+#[test]
+fn build_can_push_by_digest() {
+    let env = TestEnv::with_busybox();
+    let Some(server) = Server::start(&env) else { return };
+    let (name, metadata) = (format!("{}/app", server.host), env.path("metadata"));
+    env.file("Dockerfile", "FROM busybox\nRUN echo pushed > /f\n");
+    let output = |name: &str| format!("type=image,name={name},push-by-digest=true,name-canonical=true,push=true");
+    let build =
+        |output: &str| env.kiln(["build", "-o", output, "--metadata-file", metadata.to_str().expect("UTF-8"), "."]);
+    build(&output(&name)).ok();
+    let metadata: serde_json::Value = serde_json::from_slice(&fs::read(&metadata).expect("a file")).expect("JSON");
+    let digest = metadata["containerimage.digest"].as_str().expect("a digest");
+    let other = TestEnv::new();
+    other.kiln(["pull", &name]).fails(1, &["not found"]);
+    let ran = other.kiln(["run", "--rm", &format!("{name}@{digest}"), "cat", "/f"]);
+    assert_eq!(ran.ok().stdout, "pushed\n");
+    build(&output(&format!("{name}:tag"))).fails(2, &["is not a repository alone"]);
+    build("type=registry,push-by-digest=true").fails(2, &["needs a repository to push to"]);
+}
+
 #[test]
 fn an_index_is_pushed_and_pulled_platform_by_platform() {
     let env = TestEnv::new();
