@@ -143,7 +143,7 @@ fn digest_mount(fields: &mut Fields, mount: &Mount) {
     fields.text(target);
     fields.number(u64::from(*read_only));
     match kind {
-        MountKind::Bind { input, path } => {
+        MountKind::Bind { input, path, span: _, clamped: _ } => {
             fields.text("bind");
             fields.number(*input as u64);
             fields.text(path);

@@ -167,6 +167,9 @@ pub enum MountKind {
     Bind {
         input: usize,
         path: String,
+        span: dockerfile::Span,
+        /// As of [`CopySource::Path`].
+        clamped: bool,
     },
     Tmpfs {
         size: Option<u64>,

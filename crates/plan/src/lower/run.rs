@@ -195,7 +195,8 @@ fn mounts(scope: &mut Scope<'_, '_>, flags: &[Spanned<String>]) -> Option<Mounte
             mount::Kind::Bind => {
                 let input = source(scope, flag, declared.from.as_deref())?;
                 let input = position(&mut mounted.inputs, input);
-                (declared.target, MountKind::Bind { input, path: path::clean(&declared.source) })
+                let (path, clamped) = (path::clean(&declared.source), path::leaves_root(&declared.source));
+                (declared.target, MountKind::Bind { input, path, span: flag.span, clamped })
             }
             mount::Kind::Cache => {
                 let cache = cache(scope, flag, &declared, &mut mounted.inputs)?;

@@ -130,7 +130,7 @@ fn run(out: &mut String, run: &Run) {
     for Mount { target, read_only, kind } in &run.mounts {
         let access = if *read_only { "ro" } else { "rw" };
         let kind = match kind {
-            MountKind::Bind { input, path } => format!("bind of input {input} {path}"),
+            MountKind::Bind { input, path, .. } => format!("bind of input {input} {path}"),
             MountKind::Tmpfs { size } => format!("tmpfs {size:?}"),
             MountKind::Cache(Cache { id, sharing, base, subpath, directory }) => {
                 let part = subpath.as_ref().map(|subpath| format!(" part {subpath}")).unwrap_or_default();

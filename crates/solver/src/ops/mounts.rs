@@ -42,7 +42,7 @@ pub(super) fn mounts(
     for mount in &run.mounts {
         let kind = match &mount.kind {
             MountKind::Tmpfs { size } => sandbox::MountKind::Tmpfs { size: *size, mode: 0o1777 },
-            MountKind::Bind { input, path } => {
+            MountKind::Bind { input, path, .. } => {
                 let input = input_of(job.vertex(), *input)?;
                 let selection = worker.session.selection(job.results, input, Wanted::mount(path))?;
                 reads.push((mount.target.clone(), selection.mounted()));
@@ -187,7 +187,8 @@ pub(super) fn copy_for_mount(
 /// have saved a file meanwhile.
 pub(super) fn mounts_are_still(worker: &LocalWorker<'_>, job: Job<'_>, run: &Run) -> Result<bool> {
     for mount in &run.mounts {
-        let (MountKind::Bind { input, path } | MountKind::Cache(Cache { base: Some((input, path)), .. })) = &mount.kind
+        let (MountKind::Bind { input, path, .. } | MountKind::Cache(Cache { base: Some((input, path)), .. })) =
+            &mount.kind
         else {
             continue;
         };

@@ -117,7 +117,7 @@ impl<'a> Session<'a> {
         let mut reads = Vec::new();
         for mount in &run.mounts {
             let (input, path) = match &mount.kind {
-                MountKind::Bind { input, path } => (input, path),
+                MountKind::Bind { input, path, .. } => (input, path),
                 // What it holds later is in no key; what it is made from is.
                 MountKind::Cache(Cache { base: Some((input, path)), .. }) => (input, path),
                 MountKind::Cache(_) | MountKind::Tmpfs { .. } | MountKind::Secret { .. } | MountKind::Ssh { .. } => {

@@ -52,16 +52,18 @@ pub(super) fn solve(error: SolveError, plan: &Plan, sources: &Sources) -> Failur
         return Failure::from_error(&error.kind);
     };
     if let SolveErrorKind::CopyMissing { span, similar, ignored, path } = &error.kind {
-        let mut diagnostic =
-            Diagnostic::error(span.unwrap_or(vertex.span), "no such path in the build context or stage")
-                .label(format!("needed by stage `{}`", vertex.stage));
+        let wanted = wanted(vertex, *span, path);
+        let span = wanted.map(|wanted| wanted.span).or(*span).unwrap_or(vertex.span);
+        let mut diagnostic = Diagnostic::error(span, "no such path in the build context or stage")
+            .label(format!("needed by stage `{}`", vertex.stage));
         if *ignored {
             diagnostic = diagnostic.help("the file is there, but an ignore file leaves it out");
         }
         if let Some(similar) = similar {
             diagnostic = diagnostic.help(format!("a similar path exists: `{similar}`"));
         }
-        if let Some(place) = clamped(vertex, *span) {
+        if let Some(Wanted { input, clamped: true, .. }) = wanted {
+            let place = place(input);
             diagnostic = diagnostic.help(format!(
                 "paths are resolved inside {place}, and `..` does not lead out of it: this is `{path}` there"
             ));
@@ -120,18 +122,37 @@ pub(super) fn solve(error: SolveError, plan: &Plan, sources: &Sources) -> Failur
     failure
 }
 
-/// Returns what the source of a copy at `span` is resolved in, if as written it led out of that.
-fn clamped(vertex: &Vertex, span: Option<Span>) -> Option<String> {
-    let Op::Copy(copy) = &vertex.op else { return None };
-    let input = copy.sources.iter().find_map(|source| match source {
-        CopySource::Path { input, span: at, clamped: true, .. } if Some(*at) == span => vertex.inputs.get(*input),
+/// A path that a vertex reads.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    span: Span,
+    input: &'a Input,
+    /// As written it led out of the input.
+    clamped: bool,
+}
+
+/// Returns the source of a copy that stands at `span`, or the mount of a command that is of `path`.
+fn wanted<'a>(vertex: &'a Vertex, span: Option<Span>, path: &str) -> Option<Wanted<'a>> {
+    let (span, input, clamped) = match &vertex.op {
+        Op::Copy(copy) => copy.sources.iter().find_map(|source| match source {
+            CopySource::Path { input, span: at, clamped, .. } if Some(*at) == span => Some((*at, *input, *clamped)),
+            _ => None,
+        }),
+        Op::Run(run) => run.mounts.iter().find_map(|mount| match &mount.kind {
+            MountKind::Bind { input, path: source, span, clamped } if source == path => Some((*span, *input, *clamped)),
+            _ => None,
+        }),
         _ => None,
-    })?;
-    Some(match input {
+    }?;
+    Some(Wanted { span, input: vertex.inputs.get(input)?, clamped })
+}
+
+fn place(input: &Input) -> String {
+    match input {
         Input::Context(ContextName::Main) => "the build context".to_owned(),
         Input::Context(ContextName::Named(name)) => format!("the context `{name}`"),
-        Input::Vertex(_) | Input::Empty => "what `--from` names".to_owned(),
-    })
+        Input::Vertex(_) | Input::Empty => "what `from` names".to_owned(),
+    }
 }
 
 /// True if a box failed for want of something, and the step wants a part of a cache.
