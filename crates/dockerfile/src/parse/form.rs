@@ -104,6 +104,8 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn names_are_what_the_grammar_reads(text in "[a= \"'\\\\é]{0,12}") {
             let Some(plain) = plain_names(&text) else { return Ok(()) };

@@ -79,6 +79,7 @@ pub(super) fn lower(scope: &mut Scope<'_, '_>, instruction: &Instruction, run: &
     scope.layer(instruction, Op::Run(op), inputs, created_by)
 }
 
+/// Returns the line of the history.
 fn created_by(arguments: &str, argv: &[String]) -> String {
     let (before, after) = ("RUN ", " # buildkit");
     let length = argv.iter().map(|word| word.len() + 1).sum::<usize>();
