@@ -39,6 +39,15 @@ impl Server {
     }
 }
 
+/// With credentials of its own: the machine's file may be another user's.
+fn skopeo(env: &TestEnv) -> Command {
+    let credentials = env.path("auth.json");
+    fs::write(&credentials, "{}").expect("a file");
+    let mut skopeo = Command::new("skopeo");
+    skopeo.env("REGISTRY_AUTH_FILE", credentials);
+    skopeo
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -60,12 +69,7 @@ fn a_pushed_image_comes_back_with_the_same_digest() {
     assert_eq!(pulled.trim(), env.inspect("test")["Descriptor"]["digest"]);
     assert_eq!(other.kiln(["run", "--rm", &name, "cat", "/f"]).ok().stdout, "pushed\n");
     if has("skopeo") {
-        // The machine's own file of credentials may be another user's.
-        let credentials = env.path("auth.json");
-        fs::write(&credentials, "{}").expect("a file");
-        let mut skopeo = Command::new("skopeo");
-        skopeo.env("REGISTRY_AUTH_FILE", credentials);
-        let shown = tool(skopeo.args(["inspect", "--tls-verify=false", &format!("docker://{name}")]));
+        let shown = tool(skopeo(&env).args(["inspect", "--tls-verify=false", &format!("docker://{name}")]));
         let shown: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
         assert_eq!(shown["Digest"], pushed.trim());
     }
@@ -159,11 +163,11 @@ fn an_index_is_pushed_and_pulled_platform_by_platform() {
     let index = env.inspect(&name)["Id"].as_str().expect("an id").to_owned();
     if has("skopeo") {
         let source = format!("docker://{name}");
-        let raw = tool(Command::new("skopeo").args(["inspect", "--raw", "--tls-verify=false", &source]));
+        let raw = tool(skopeo(&env).args(["inspect", "--raw", "--tls-verify=false", &source]));
         let raw: serde_json::Value = serde_json::from_str(&raw).expect("JSON");
         assert_eq!(raw["manifests"][1]["platform"]["architecture"], "arm64");
         let copied = format!("oci:{}:v1", env.path("copied").display());
-        tool(Command::new("skopeo").args(["copy", "-q", "--all", "--src-tls-verify=false", &source, &copied]));
+        tool(skopeo(&env).args(["copy", "-q", "--all", "--src-tls-verify=false", &source, &copied]));
     }
     // One platform after the other comes to one name.
     let other = TestEnv::new();
