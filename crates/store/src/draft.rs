@@ -45,8 +45,6 @@ pub struct Draft {
     pub compression: Compression,
     /// `SOURCE_DATE_EPOCH`: no file of a layer is younger than this.
     pub epoch: Option<i64>,
-    /// Of each manifest.
-    pub annotations: BTreeMap<String, String>,
     /// Of the index. With any, there is one even of one image.
     pub index_annotations: BTreeMap<String, String>,
 }
@@ -61,7 +59,7 @@ pub struct DraftImage {
     pub base: Option<Descriptor>,
     /// New layers, lowest first.
     pub layers: Vec<LayerId>,
-    /// Of its manifest, beside and before those of each.
+    /// Of its manifest.
     pub annotations: BTreeMap<String, String>,
     /// Of its entry in the index. With any, there is one even of one image.
     pub entry_annotations: BTreeMap<String, String>,
@@ -76,7 +74,8 @@ struct DraftFile {
     compression: CompressionFile,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     epoch: Option<i64>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    /// Of each manifest: drafts had them here before each image had its own.
+    #[serde(default, skip_serializing)]
     annotations: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     index_annotations: BTreeMap<String, String>,
@@ -134,7 +133,7 @@ impl Draft {
                 Compression::Zstd { level } => CompressionFile::Zstd(level),
             },
             epoch: self.epoch,
-            annotations: self.annotations.clone(),
+            annotations: BTreeMap::new(),
             index_annotations: self.index_annotations.clone(),
         };
         serde_json::to_vec(&file).map_err(unusable)
@@ -151,7 +150,7 @@ impl Draft {
                 config: image.config,
                 base: image.base.map(BlobFile::descriptor),
                 layers: image.layers.iter().map(|id| LayerId::parse(id)).collect::<Option<_>>()?,
-                annotations: image.annotations,
+                annotations: file.annotations.clone().into_iter().chain(image.annotations).collect(),
                 entry_annotations: image.entry_annotations,
             })
         });
@@ -163,7 +162,6 @@ impl Draft {
                 CompressionFile::Zstd(level) => Compression::Zstd { level },
             },
             epoch: file.epoch,
-            annotations: file.annotations,
             index_annotations: file.index_annotations,
         })
     }
@@ -266,9 +264,7 @@ impl Store {
             layers.push(packed.descriptor);
         }
         let config = self.put_document(media_type::OCI_CONFIG, &config.to_json())?;
-        let mut annotations = draft.annotations.clone();
-        annotations.extend(image.annotations.clone());
-        let manifest = Manifest::build(&config, &layers, Style::Oci, &annotations).map_err(unusable)?;
+        let manifest = Manifest::build(&config, &layers, Style::Oci, &image.annotations).map_err(unusable)?;
         self.put_document(manifest.media_type, &manifest.bytes)
     }
 

@@ -36,9 +36,7 @@ fn a_draft_is_named_by_its_content_and_read_back() {
     draft.images[0].base = Some(base);
     draft.epoch = Some(-5);
     draft.compression = Compression::Zstd { level: 3 };
-    for annotations in [&mut draft.annotations, &mut draft.index_annotations] {
-        annotations.insert("a".into(), "b".into());
-    }
+    draft.index_annotations.insert("a".into(), "b".into());
     draft.images[0].annotations.insert("c".into(), "d".into());
     draft.images[0].entry_annotations.insert("e".into(), "f".into());
     draft.images[0].config.config.env = vec!["A=b".into()];
@@ -49,6 +47,18 @@ fn a_draft_is_named_by_its_content_and_read_back() {
     draft.epoch = None;
     assert_ne!(store.put_draft(&draft).unwrap(), id);
     assert_eq!(store.verify().unwrap(), []);
+}
+
+#[test]
+fn annotations_of_all_images_are_read_as_those_of_each() {
+    let (_root, store) = new_store();
+    let mut draft = draft_of(&[&make_layer(&store, "a", b"a")]);
+    draft.images[0].annotations.insert("own".into(), "1".into());
+    let mut document: serde_json::Value = serde_json::from_slice(&draft.document().unwrap()).unwrap();
+    assert_eq!(document.get("annotations"), None);
+    document["annotations"] = serde_json::json!({ "own": "2", "common": "3" });
+    draft.images[0].annotations.insert("common".into(), "3".into());
+    assert_eq!(Draft::parse(&serde_json::to_vec(&document).unwrap()), Some(draft));
 }
 
 #[test]

@@ -175,7 +175,6 @@ pub(crate) fn draft(layer: &LayerId) -> Draft {
         }],
         compression: Compression::GZIP,
         epoch: None,
-        annotations: BTreeMap::new(),
         index_annotations: BTreeMap::new(),
     }
 }

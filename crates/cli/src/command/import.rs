@@ -77,7 +77,6 @@ impl Arguments {
             images: vec![image],
             compression: Compression::default(),
             epoch: None,
-            annotations: BTreeMap::new(),
             index_annotations: BTreeMap::new(),
         };
         // To be built on it needs a digest anyway.

@@ -1,6 +1,5 @@
 //! What a build gives: the image in the store, its names, and what `--output` asks for.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use image::config::History;
@@ -170,7 +169,6 @@ fn draft(options: &Options, targets: &[Made<'_>]) -> Draft {
         images: targets.iter().map(|made| draft_image(options, made)).collect(),
         compression: options.compression,
         epoch: options.epoch.filter(|_| options.rewrite_timestamps),
-        annotations: BTreeMap::new(),
         index_annotations: options.annotations.index.clone(),
     }
 }
